@@ -1,0 +1,98 @@
+/**
+ * What the broker knows of its instances, bindings and operations: the shapes of its records.
+ *
+ * A record carries a `schema` version. Code changes a record by spreading it, so fields that a newer release
+ * wrote survive in the hands of an older one.
+ */
+
+export type JsonObject = { [name: string]: unknown };
+
+/** The durable changes that this broker makes, in the words of the specification. */
+export type OperationKind = 'provision' | 'update' | 'deprovision' | 'bind' | 'unbind';
+
+/** The states of `last_operation` (specification: "Polling Last Operation"). */
+export type OperationState = 'in progress' | 'succeeded' | 'failed';
+
+/** Who works on a record now. The record is whole again when this is gone from it. */
+export interface Work {
+  operation_id: string;
+  kind: OperationKind;
+  /** The session (see `Session`) of the replica that does it. */
+  owner: string;
+  started_at: string;
+  /** Why a creation is being taken back; absent when the platform asked for the removal. */
+  failure?: string;
+}
+
+export interface InstanceRecord {
+  schema: 1;
+  instance_id: string;
+  state: 'ready' | 'deprovisioning';
+  service_id: string;
+  plan_id: string;
+  /** 24 hexadecimal digits, never used twice. */
+  deployment_id: string;
+  organization_guid: string;
+  space_guid: string;
+  context: JsonObject;
+  parameters: JsonObject;
+  maintenance_version?: string;
+  created_at: string;
+  updated_at: string;
+  work?: Work;
+}
+
+export type Access = 'readwrite' | 'readonly';
+
+/** What a binding was asked to be; the same binding id with other attributes is a conflict. */
+export interface BindingAttributes {
+  service_id: string;
+  plan_id: string;
+  app_guid?: string;
+  bind_resource?: JsonObject;
+  parameters: JsonObject;
+  predecessor_binding_id?: string;
+}
+
+/** All that exists in etcd for one binding. Names are random, so no two bindings ever share one. */
+export interface AccessNames {
+  role: string;
+  username: string;
+  /** Ends with `/`. */
+  key_prefix: string;
+  access: Access;
+}
+
+export interface BindingRecord extends AccessNames {
+  schema: 1;
+  instance_id: string;
+  binding_id: string;
+  state: 'binding' | 'ready' | 'unbinding';
+  deployment_id: string;
+  attributes: BindingAttributes;
+  key_space: string;
+  /** The password, sealed (see `credentials/seal.ts`). */
+  sealed_password: string;
+  created_at: string;
+  work?: Work;
+}
+
+export interface OperationRecord {
+  schema: 1;
+  id: string;
+  kind: OperationKind;
+  state: OperationState;
+  description: string;
+  instance_id: string;
+  binding_id?: string;
+  owner: string;
+  started_at: string;
+  finished_at?: string;
+}
+
+/** A record as it was read: the value and etcd's revision of its last change. */
+export interface Stored<T> {
+  value: T;
+  /** etcd's mod_revision, a decimal number as text. */
+  revision: string;
+}

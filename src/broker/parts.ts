@@ -1,0 +1,14 @@
+import type { InstanceCache } from './instance-cache.js';
+import type { BrokerLog, OwnSession, Records, Seals, TenantKeys } from './ports.js';
+import type { Worker } from './worker.js';
+
+/** What the verbs (bind, unbind, …) work with. */
+export interface BrokerParts {
+  records: Records;
+  tenantKeys: TenantKeys;
+  seals: Seals;
+  session: OwnSession;
+  worker: Worker;
+  cache: InstanceCache;
+  log: BrokerLog;
+}

@@ -1,0 +1,85 @@
+import type { Secret } from '../credentials/secret.js';
+import type { AccessNames, BindingRecord, InstanceRecord, OperationRecord, Stored } from './model.js';
+
+/**
+ * What the broker needs of the world around it; `records/`, `clusters/` and `credentials/` fulfil it.
+ */
+
+/**
+ * One atomic change of records. `expected` is what the decision was made on; when the record has changed since,
+ * nothing is written. `next` is the new record, `null` deletes it, and without it the record is only compared.
+ */
+export interface RecordChange {
+  instance?: { id: string; expected: Stored<InstanceRecord> | undefined; next?: InstanceRecord | null };
+  binding?: {
+    instance_id: string;
+    binding_id: string;
+    expected: Stored<BindingRecord> | undefined;
+    next?: BindingRecord | null;
+  };
+  /** Comes under way with this change (or changes hands). Its owner's session must live. */
+  opened?: OperationRecord;
+  /** End with this change and stay readable for a day. */
+  finished?: readonly OperationRecord[];
+}
+
+/** `revision` is that of the records written; otherwise both hold what is there instead, undefined for nothing. */
+export type ChangeResult =
+  | { done: true; revision: string }
+  | { done: false; instance?: Stored<InstanceRecord>; binding?: Stored<BindingRecord> };
+
+/** An operation under way, as far as is needed to find its record. */
+export interface OpenOperation {
+  operation_id: string;
+  instance_id: string;
+  binding_id?: string;
+  owner: string;
+}
+
+export interface Records {
+  readInstance(instanceId: string): Promise<Stored<InstanceRecord> | undefined>;
+  readInstanceOfDeployment(deploymentId: string): Promise<Stored<InstanceRecord> | undefined>;
+  readBinding(instanceId: string, bindingId: string): Promise<Stored<BindingRecord> | undefined>;
+  /** One operation, or the latest of the instance or binding when no id is given. */
+  readOperation(
+    instanceId: string,
+    bindingId?: string,
+    operationId?: string,
+  ): Promise<OperationRecord | undefined>;
+  bindings(instanceId?: string): AsyncIterable<Stored<BindingRecord>>;
+  change(change: RecordChange): Promise<ChangeResult>;
+  /** What is under way, and the sessions that live. */
+  openOperations(): Promise<{ operations: OpenOperation[]; owners: ReadonlySet<string> }>;
+  sessionLives(owner: string): Promise<boolean>;
+}
+
+/** Called before each single step of several; throws to stop between two of them. */
+export type BeforeStep = () => void;
+
+export interface AccessControl {
+  grant(names: AccessNames, password: Secret, before: BeforeStep): Promise<void>;
+  revoke(names: Pick<AccessNames, 'role' | 'username'>, before: BeforeStep): Promise<void>;
+}
+
+export interface TenantKeys {
+  count(deploymentId: string): Promise<number>;
+  deleteAll(deploymentId: string, before: BeforeStep): Promise<void>;
+}
+
+export interface Seals {
+  seal(secret: Secret, purpose: string): string;
+  open(text: string, purpose: string): Secret;
+}
+
+/** This replica's sign of life in etcd. */
+export interface OwnSession {
+  readonly id: string;
+  /** @throws Error when work taken under this id may be another replica's by now */
+  assertOwns(owner: string): void;
+}
+
+export interface BrokerLog {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}

@@ -1,0 +1,281 @@
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import * as grpc from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { AuthClient, ClusterClient, type ICallable, KVClient, LeaseClient, MaintenanceClient } from 'etcd3';
+import type { Secret } from '../credentials/secret.js';
+import { EtcdError, toEtcdError } from './etcd-errors.js';
+
+/** How to reach a cluster and sign in to it. */
+export interface ClusterAddress {
+  /** `https://host:port` or, on loopback only, `http://host:port`; all of one scheme. */
+  endpoints: readonly string[];
+  /** PEM; the system's authorities when it is left out. */
+  caCertificate?: string | undefined;
+  clientCertificate?: string | undefined;
+  clientKey?: Secret | undefined;
+  username?: string | undefined;
+  password?: Secret | undefined;
+}
+
+/** Is told of each call to etcd: how it ended (`ok` or an error's kind) and how long it took, in seconds. */
+export type CallObserver = (method: string, outcome: string, seconds: number) => void;
+
+/** The longest that one attempt of a call may take, in milliseconds. */
+export const ATTEMPT_TIMEOUT_MS = 4_000;
+/** The longest that a call with all its attempts may take, in milliseconds. */
+export const CALL_TIMEOUT_MS = 8_000;
+/** For how long an endpoint that failed is tried last, in milliseconds. */
+const SUSPECT_MS = 5_000;
+const PAUSE_MS = 20;
+
+type Service = Parameters<ICallable<unknown>['exec']>[0];
+type UnaryMethod = (
+  payload: unknown,
+  metadata: grpc.Metadata,
+  options: grpc.CallOptions,
+  callback: (error: grpc.ServiceError | null, response: unknown) => void,
+) => grpc.ClientUnaryCall;
+
+const services = loadServices();
+
+/** etcd3 ships etcd's protocol definition; its clients below expect these very options. */
+function loadServices(): { [name: string]: grpc.ServiceClientConstructor } {
+  const entry = createRequire(import.meta.url).resolve('etcd3');
+  const definition = loadSync(path.join(path.dirname(entry), '..', 'proto', 'rpc.proto'), {
+    keepCase: true,
+    longs: String,
+    enums: String,
+    defaults: true,
+    oneofs: true,
+  });
+  return grpc.loadPackageDefinition(definition).etcdserverpb as never;
+}
+
+class Endpoint {
+  readonly host: string;
+  suspectUntil = 0;
+  readonly #clients = new Map<Service, grpc.Client>();
+
+  constructor(
+    url: string,
+    readonly credentials: grpc.ChannelCredentials,
+  ) {
+    this.host = new URL(url).host;
+  }
+
+  client(service: Service): grpc.Client {
+    let client = this.#clients.get(service);
+    if (client === undefined) {
+      const Constructor = services[service] as grpc.ServiceClientConstructor;
+      // All services of one endpoint share one HTTP/2 connection through grpc-js's global pool of subchannels.
+      client = new Constructor(this.host, this.credentials, {
+        'grpc.max_receive_message_length': -1,
+        'grpc.initial_reconnect_backoff_ms': 100,
+        'grpc.max_reconnect_backoff_ms': 1_000,
+      });
+      this.#clients.set(service, client);
+    }
+    return client;
+  }
+
+  close(): void {
+    for (const client of this.#clients.values()) {
+      client.close();
+    }
+    this.#clients.clear();
+  }
+}
+
+/**
+ * Calls to one cluster, through the typed clients of `etcd3` on a transport of its own.
+ *
+ * etcd3's own pool opens a circuit breaker on errors that etcd gives in its ordinary course, drops connections
+ * that others still use and does not know "revision of auth store is old". This one gives each call a deadline,
+ * goes to the next endpoint when one does not answer, signs in again when the token has run out and repeats what
+ * etcd refused for a stale auth revision.
+ *
+ * A call is repeated after a lost answer too, so callers only send what may be applied twice: reads,
+ * transactions that compare revisions, and access-control calls that tolerate "already exists" and "not found".
+ */
+export class Connection implements ICallable<Endpoint> {
+  readonly kv = new KVClient(this);
+  readonly lease = new LeaseClient(this);
+  readonly auth = new AuthClient(this);
+  readonly maintenance = new MaintenanceClient(this);
+  readonly cluster = new ClusterClient(this);
+  readonly callOptionsFactory = undefined;
+
+  readonly #endpoints: readonly Endpoint[];
+  readonly #observe: CallObserver;
+  #preferred = 0;
+  #token: Promise<grpc.Metadata> | undefined;
+  #closed = false;
+
+  constructor(
+    readonly address: ClusterAddress,
+    observe: CallObserver = () => undefined,
+  ) {
+    const credentials = channelCredentials(address);
+    this.#endpoints = address.endpoints.map((url) => new Endpoint(url, credentials));
+    this.#observe = observe;
+  }
+
+  /** Makes one call. `options.deadline`, if given, is the epoch in milliseconds at which all attempts end. */
+  async exec<T>(service: Service, method: string, payload: unknown, options?: grpc.CallOptions): Promise<T> {
+    const budget = options?.deadline === undefined ? CALL_TIMEOUT_MS : Number(options.deadline) - Date.now();
+    const endAt = performance.now() + budget;
+    for (let attempt = 0; ; attempt += 1) {
+      const startedAt = performance.now();
+      try {
+        const response = await this.#attempt<T>(service, method, payload, endAt);
+        this.#observe(method, 'ok', (performance.now() - startedAt) / 1_000);
+        return response;
+      } catch (error) {
+        if (!(error instanceof EtcdError)) {
+          throw error;
+        }
+        this.#observe(method, error.kind, (performance.now() - startedAt) / 1_000);
+        const pause =
+          error.kind === 'stale-auth' ? Math.random() * Math.min(attempt, 10) : PAUSE_MS * (attempt + 1);
+        if (!error.isTransient || this.#closed || performance.now() + pause >= endAt) {
+          throw error;
+        }
+        if (error.kind !== 'stale-auth' || attempt > 0) {
+          await new Promise((resolve) => setTimeout(resolve, pause));
+        }
+      }
+    }
+  }
+
+  /** Gives a stream's maker the endpoint to use; streams are not repeated. */
+  async withConnection<R>(
+    service: Service,
+    use: (place: { resource: Endpoint; client: grpc.Client; metadata: grpc.Metadata }) => Promise<R> | R,
+  ): Promise<R> {
+    const endpoint = this.#choose();
+    const metadata = await this.#signIn(endpoint, performance.now() + ATTEMPT_TIMEOUT_MS);
+    return use({ resource: endpoint, client: endpoint.client(service), metadata });
+  }
+
+  markFailed(endpoint: Endpoint): void {
+    endpoint.suspectUntil = performance.now() + SUSPECT_MS;
+  }
+
+  /** Signs in anew with the next call. Needed after authentication was turned on. */
+  forgetToken(): void {
+    this.#token = undefined;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const endpoint of this.#endpoints) {
+      endpoint.close();
+    }
+  }
+
+  async #attempt<T>(service: Service, method: string, payload: unknown, endAt: number): Promise<T> {
+    const endpoint = this.#choose();
+    const metadata = await this.#signIn(endpoint, endAt);
+    try {
+      return (await this.#unary(endpoint, service, method, payload, metadata, endAt)) as T;
+    } catch (error) {
+      if (error instanceof EtcdError) {
+        if (error.kind === 'signed-out') {
+          this.forgetToken();
+        } else if (error.kind === 'unavailable' || error.kind === 'timeout') {
+          this.markFailed(endpoint);
+        }
+      }
+      throw error;
+    }
+  }
+
+  #unary(
+    endpoint: Endpoint,
+    service: Service,
+    method: string,
+    payload: unknown,
+    metadata: grpc.Metadata,
+    endAt: number,
+  ): Promise<unknown> {
+    if (this.#closed) {
+      return Promise.reject(new EtcdError('other', 'the connection to etcd is closed'));
+    }
+    const timeout = Math.max(1, Math.min(ATTEMPT_TIMEOUT_MS, endAt - performance.now()));
+    return new Promise((resolve, reject) => {
+      const client = endpoint.client(service) as unknown as { [method: string]: UnaryMethod };
+      const options = { deadline: Date.now() + timeout };
+      client[method]?.(payload, metadata, options, (error, response) => {
+        if (error) {
+          reject(toEtcdError(error));
+        } else {
+          resolve(response);
+        }
+      });
+    });
+  }
+
+  /** Stays with one endpoint while it answers, so that a healthy cluster costs one connection. */
+  #choose(): Endpoint {
+    const now = performance.now();
+    for (let offset = 0; offset < this.#endpoints.length; offset += 1) {
+      const index = (this.#preferred + offset) % this.#endpoints.length;
+      const endpoint = this.#endpoints[index] as Endpoint;
+      if (endpoint.suspectUntil <= now) {
+        this.#preferred = index;
+        return endpoint;
+      }
+    }
+    // All failed lately: take turns.
+    this.#preferred = (this.#preferred + 1) % this.#endpoints.length;
+    return this.#endpoints[this.#preferred] as Endpoint;
+  }
+
+  async #signIn(endpoint: Endpoint, endAt: number): Promise<grpc.Metadata> {
+    const { username, password } = this.address;
+    if (username === undefined || password === undefined) {
+      return new grpc.Metadata();
+    }
+    this.#token ??= this.#authenticate(endpoint, username, password, endAt).catch((error: unknown) => {
+      this.#token = undefined;
+      if (error instanceof EtcdError && (error.kind === 'unavailable' || error.kind === 'timeout')) {
+        this.markFailed(endpoint);
+      }
+      throw error;
+    });
+    return this.#token;
+  }
+
+  async #authenticate(
+    endpoint: Endpoint,
+    name: string,
+    password: Secret,
+    endAt: number,
+  ): Promise<grpc.Metadata> {
+    const metadata = new grpc.Metadata();
+    const request = { name, password: password.reveal() };
+    try {
+      const response = await this.#unary(endpoint, 'Auth', 'authenticate', request, metadata, endAt);
+      metadata.set('token', (response as { token: string }).token);
+    } catch (error) {
+      // Without authentication a token is neither to be had nor needed; the start-up checks say what that means.
+      if (!(error instanceof EtcdError && error.kind === 'auth-not-enabled')) {
+        throw error;
+      }
+    }
+    return metadata;
+  }
+}
+
+function channelCredentials(address: ClusterAddress): grpc.ChannelCredentials {
+  if (address.endpoints.every((url) => url.startsWith('http://'))) {
+    return grpc.credentials.createInsecure();
+  }
+  const pem = (text: string | undefined) => (text === undefined ? null : Buffer.from(text, 'utf8'));
+  return grpc.credentials.createSsl(
+    pem(address.caCertificate),
+    pem(address.clientKey?.reveal()),
+    pem(address.clientCertificate),
+  );
+}

@@ -1,0 +1,78 @@
+import type { Secret } from './secret.js';
+
+/** What all credentials of this broker have in common. */
+export interface ServiceAddress {
+  /** `https://host:port` of each member or portal that applications connect to; at least one. */
+  endpoints: readonly string[];
+  /** PEM; left out when the endpoints' certificates are signed by a public authority. */
+  caCertificate?: string | undefined;
+  /** Where the broker is reached, without a trailing slash. */
+  publicUrl: string;
+  region: string;
+}
+
+export interface BindingAccess {
+  instance_id: string;
+  deployment_id: string;
+  username: string;
+  role: string;
+  key_prefix: string;
+  password: Secret;
+}
+
+/** OSB 2.17, "Endpoint Object". */
+export interface Endpoint {
+  host: string;
+  ports: string[];
+  protocol: 'tcp';
+}
+
+/**
+ * The "Available credentials" of Compose for etcd, in its order, and four fields of this broker's own: `username`,
+ * `password`, `role`, and `key_prefix`, which the application puts before its keys.
+ *
+ * Clients that were written for Compose split `uri_cli` on spaces and take its words 2 and 3 apart at `=` and `:`,
+ * so the order of its words is fixed and nothing is quoted.
+ */
+export function availableCredentials(
+  service: ServiceAddress,
+  access: BindingAccess,
+): { [field: string]: unknown } {
+  const { instance_id, deployment_id, username, role, key_prefix } = access;
+  const password = access.password.reveal();
+  const [uri, direct] = service.endpoints.map((endpoint) => {
+    const { protocol, host } = new URL(endpoint);
+    return `${protocol}//${username}:${password}@${host}`;
+  });
+  return {
+    db_type: 'etcd',
+    maps: [],
+    instance_administration_api: { instance_id, root: `${service.publicUrl}/api`, deployment_id },
+    name: deploymentName(service.region, instance_id),
+    uri_cli: `ETCDCTL_API=3 etcdctl --endpoints=${service.endpoints.join(',')} --user=${username}:${password}`,
+    ...(direct === undefined ? {} : { uri_direct_1: direct }),
+    ...(service.caCertificate === undefined
+      ? {}
+      : { ca_certificate_base64: Buffer.from(service.caCertificate, 'utf8').toString('base64') }),
+    deployment_id,
+    uri,
+    username,
+    password,
+    role,
+    key_prefix,
+  };
+}
+
+/** A deployment's name as Compose gave it on Bluemix. */
+export function deploymentName(region: string, instanceId: string): string {
+  return `bmix-${region}-yp-${encodeURIComponent(instanceId)}`;
+}
+
+/** OSB 2.17, "Endpoint Object": every host and port that the application uses. */
+export function endpointObjects(endpoints: readonly string[]): Endpoint[] {
+  return endpoints.map((endpoint) => {
+    const { hostname, port, protocol } = new URL(endpoint);
+    const host = hostname.replace(/^\[|\]$/g, '');
+    return { host, ports: [port || (protocol === 'https:' ? '443' : '80')], protocol: 'tcp' };
+  });
+}

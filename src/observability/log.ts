@@ -1,0 +1,16 @@
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
+
+export type { Logger };
+
+/**
+ * The broker's log: one JSON object a line on standard output.
+ *
+ * Secrets are kept out by their type ({@link Secret} has no printable form), not by a list of names. Errors are
+ * logged by name and message; a stack goes along only for faults of the broker's own.
+ */
+export function openLog(
+  level: string,
+  stream: DestinationStream = destination({ fd: 1, sync: false }),
+): Logger {
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+}

@@ -1,0 +1,77 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+export interface Counts {
+  instances: number;
+  bindings: number;
+  open: number;
+}
+
+/** The broker's metrics in the format of Prometheus. Times are in seconds. No label ever holds an id of the platform's. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests = new Histogram({
+    name: 'broker_http_request_duration_seconds',
+    help: 'Requests by method, route and status, and how long their answers took.',
+    labelNames: ['method', 'route', 'status'] as const,
+    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers: [this.#registry],
+  });
+  readonly #operations = new Counter({
+    name: 'broker_operations_total',
+    help: 'Operations that ended, by kind and result.',
+    labelNames: ['kind', 'result'] as const,
+    registers: [this.#registry],
+  });
+  readonly #etcdCalls = new Histogram({
+    name: 'broker_etcd_call_duration_seconds',
+    help: 'Calls to etcd by method and outcome ("ok" or the kind of error), and how long they took.',
+    labelNames: ['method', 'outcome'] as const,
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4],
+    registers: [this.#registry],
+  });
+  readonly #counts = new Gauge({
+    name: 'broker_records',
+    help: 'Instances, bindings and open operations in the records, over all replicas.',
+    labelNames: ['what'] as const,
+    registers: [this.#registry],
+  });
+  readonly #ready = new Gauge({
+    name: 'broker_ready',
+    help: '1 when etcd answers, records can be written and no alarm is raised, as /ready says.',
+    registers: [this.#registry],
+  });
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  request(method: string, route: string, status: number, seconds: number): void {
+    this.#requests.labels(method, route, String(status)).observe(seconds);
+  }
+
+  operation(kind: string, result: string): void {
+    this.#operations.labels(kind, result).inc();
+  }
+
+  etcdCall(method: string, outcome: string, seconds: number): void {
+    this.#etcdCalls.labels(method, outcome).observe(seconds);
+  }
+
+  setReady(isReady: boolean): void {
+    this.#ready.set(isReady ? 1 : 0);
+  }
+
+  setCounts({ instances, bindings, open }: Counts): void {
+    this.#counts.labels('instances').set(instances);
+    this.#counts.labels('bindings').set(bindings);
+    this.#counts.labels('open_operations').set(open);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}

@@ -1,0 +1,136 @@
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import helmet from 'helmet';
+import type { BrokerCredentials } from '../config.js';
+import type { Logger } from '../observability/log.js';
+import type { Metrics } from '../observability/metrics.js';
+import type { ReadinessCheck } from '../observability/readiness.js';
+import { apiVersion } from './api-version.js';
+import { authentication } from './authentication.js';
+import { bind } from './bind.js';
+import { catalog } from './catalog.js';
+import type { OsbContext } from './context.js';
+import { dashboard } from './dashboard.js';
+import { deprovision } from './deprovision.js';
+import { HttpError, toErrorReply } from './errors.js';
+import { fetchBinding } from './fetch-binding.js';
+import { fetchInstance } from './fetch-instance.js';
+import { lastOperation } from './last-operation.js';
+import { provision } from './provision.js';
+import { originatingIdentity, type RequestLocals, requestLog } from './request-log.js';
+import { unbind } from './unbind.js';
+import { update } from './update.js';
+
+/** The longest body that is read, in bytes. */
+export const LONGEST_BODY = 1 << 20;
+
+export interface AppParts extends OsbContext {
+  credentials: readonly BrokerCredentials[];
+  trustProxy: number;
+  log: Logger;
+  metrics: Metrics;
+  readiness: ReadinessCheck;
+  /** Brings the counts in the metrics up to date. */
+  refreshCounts: () => Promise<void>;
+}
+
+const INSTANCE = '/v2/service_instances/:instance_id';
+const BINDING = `${INSTANCE}/service_bindings/:binding_id`;
+
+/** The broker's HTTP face: each route with its file, in the order of the specification. */
+export function createApp(parts: AppParts): Express {
+  const { log, metrics } = parts;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('trust proxy', parts.trustProxy);
+  app.set('query parser', 'simple');
+  app.use(requestLog(log, metrics));
+
+  app.get('/health', (_request, response) => {
+    response.json({ status: 'ok' });
+  });
+  app.get('/ready', async (_request, response) => {
+    const { ready, checks } = await parts.readiness.check();
+    response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', checks });
+  });
+  app.get('/dashboard/:deployment_id', helmet(), dashboard(parts));
+
+  app.use(authentication(parts.credentials));
+  app.get('/metrics', async (_request, response) => {
+    await parts.refreshCounts();
+    response.type(metrics.contentType).send(await metrics.text());
+  });
+
+  app.use('/v2', apiVersion, originatingIdentity);
+  app.get('/v2/catalog', catalog(parts));
+  // A platform may leave the content type out; nothing but JSON ever comes here.
+  app.use('/v2', express.json({ limit: LONGEST_BODY, type: () => true }));
+  app.use('/v2', (_request, response, next) => {
+    response.setHeader('Cache-Control', 'no-store');
+    next();
+  });
+  app.get(`${INSTANCE}/last_operation`, lastOperation(parts, 'instance'));
+  app.get(`${BINDING}/last_operation`, lastOperation(parts, 'binding'));
+  app
+    .route(INSTANCE)
+    .put(provision(parts))
+    .get(fetchInstance(parts))
+    .patch(update(parts))
+    .delete(deprovision(parts))
+    .all(methodNotAllowed('GET, PUT, PATCH, DELETE'));
+  app
+    .route(BINDING)
+    .put(bind(parts))
+    .get(fetchBinding(parts))
+    .delete(unbind(parts))
+    .all(methodNotAllowed('GET, PUT, DELETE'));
+
+  app.use(() => {
+    throw new HttpError(
+      404,
+      'There is nothing at this address. The paths of this service broker begin with /v2/.',
+    );
+  });
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+    sendError(error, request, response, log);
+  });
+  return app;
+}
+
+function methodNotAllowed(allow: string) {
+  return (): never => {
+    throw new HttpError(405, `This address takes only the methods ${allow}.`, { Allow: allow });
+  };
+}
+
+function sendError(thrown: unknown, request: Request, response: Response, log: Logger): void {
+  const { status, body, headers, isFault } = toErrorReply(refusal(thrown));
+  (response.locals as RequestLocals).failure = body.description;
+  if (isFault) {
+    const { name, message, stack } = thrown as Error;
+    log.error({ method: request.method, error: name, reason: message, stack }, 'A request failed');
+  }
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.status(status).set(headers).json(body);
+}
+
+/** Express and its body parser describe bad requests by a status and a type. */
+function refusal(thrown: unknown): unknown {
+  const { status, type } = thrown as { status?: unknown; type?: unknown };
+  if (thrown instanceof HttpError || typeof status !== 'number' || status < 400 || status > 499) {
+    return thrown;
+  }
+  if (type === 'entity.too.large') {
+    return new HttpError(413, `The body is too large; at most ${LONGEST_BODY} bytes are read.`);
+  }
+  if (type === 'entity.parse.failed') {
+    return new HttpError(400, 'The body is not valid JSON.');
+  }
+  if (thrown instanceof URIError) {
+    return new HttpError(400, 'The address has a malformed percent-encoding.');
+  }
+  return new HttpError(status, 'The request is malformed.');
+}

@@ -1,0 +1,48 @@
+import type { Request, Response } from 'express';
+import { assertMaintenanceVersion, assertParameters, requirePlan } from '../broker/plan-rules.js';
+import { type ProvisionRequest, provision as provisionInstance } from '../broker/provision.js';
+import { instanceBody } from './answers.js';
+import type { OsbContext } from './context.js';
+import {
+  acceptsIncomplete,
+  bodyOf,
+  instanceId,
+  maintenanceVersion,
+  optionalObject,
+  requiredText,
+} from './request-fields.js';
+
+/** PUT /v2/service_instances/:instance_id (specification: "Provisioning"). */
+export function provision(context: OsbContext) {
+  return async (request: Request, response: Response): Promise<void> => {
+    const asked = parse(context, request);
+    const { created, instance } = await provisionInstance(context.broker, asked);
+    response.status(created ? 201 : 200).json(instanceBody(context, instance));
+  };
+}
+
+function parse({ catalog }: OsbContext, request: Request): ProvisionRequest {
+  const instance_id = instanceId(request);
+  acceptsIncomplete(request);
+  const body = bodyOf(request);
+  const service_id = requiredText(body, 'service_id');
+  const plan_id = requiredText(body, 'plan_id');
+  const organization_guid = requiredText(body, 'organization_guid');
+  const space_guid = requiredText(body, 'space_guid');
+  const context = optionalObject(body, 'context') ?? {};
+  const parameters = optionalObject(body, 'parameters') ?? {};
+  const plan = requirePlan(catalog, service_id, plan_id);
+  const maintenance_version = maintenanceVersion(body);
+  assertMaintenanceVersion(plan, maintenance_version);
+  assertParameters(plan.validators.create, parameters);
+  return {
+    instance_id,
+    service_id,
+    plan_id,
+    organization_guid,
+    space_guid,
+    context,
+    parameters,
+    ...(maintenance_version === undefined ? {} : { maintenance_version }),
+  };
+}

@@ -1,0 +1,21 @@
+import type { Request, Response } from 'express';
+import { unbind as removeBinding } from '../broker/unbind.js';
+import type { OsbContext } from './context.js';
+import { sendDeletion } from './deletion.js';
+import { acceptsIncomplete, bindingId, deletedServiceAndPlan, instanceId } from './request-fields.js';
+
+/** DELETE /v2/service_instances/:instance_id/service_bindings/:binding_id (specification: "Unbinding"). */
+export function unbind({ broker }: OsbContext) {
+  return async (request: Request, response: Response): Promise<void> => {
+    const instance_id = instanceId(request);
+    const binding_id = bindingId(request);
+    const { service_id } = deletedServiceAndPlan(request);
+    const answer = await removeBinding(broker, {
+      instance_id,
+      binding_id,
+      service_id,
+      acceptsIncomplete: acceptsIncomplete(request),
+    });
+    sendDeletion(response, answer);
+  };
+}

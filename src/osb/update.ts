@@ -1,0 +1,40 @@
+import type { Request, Response } from 'express';
+import { type UpdateRequest, update as updateInstance } from '../broker/update.js';
+import { instanceBody } from './answers.js';
+import type { OsbContext } from './context.js';
+import {
+  acceptsIncomplete,
+  bodyOf,
+  instanceId,
+  maintenanceVersion,
+  optionalObject,
+  optionalText,
+  requiredText,
+} from './request-fields.js';
+
+/** PATCH /v2/service_instances/:instance_id (specification: "Updating a Service Instance"). */
+export function update(context: OsbContext) {
+  return async (request: Request, response: Response): Promise<void> => {
+    const instance = await updateInstance(context.broker, context.catalog, parse(request));
+    response.status(200).json(instanceBody(context, instance));
+  };
+}
+
+function parse(request: Request): UpdateRequest {
+  const instance_id = instanceId(request);
+  acceptsIncomplete(request);
+  const body = bodyOf(request);
+  optionalObject(body, 'previous_values');
+  const plan_id = optionalText(body, 'plan_id');
+  const parameters = optionalObject(body, 'parameters');
+  const context = optionalObject(body, 'context');
+  const maintenance_version = maintenanceVersion(body);
+  return {
+    instance_id,
+    service_id: requiredText(body, 'service_id'),
+    ...(plan_id === undefined ? {} : { plan_id }),
+    ...(parameters === undefined ? {} : { parameters }),
+    ...(context === undefined ? {} : { context }),
+    ...(maintenance_version === undefined ? {} : { maintenance_version }),
+  };
+}

@@ -1,0 +1,35 @@
+import type { Connection } from '../clusters/connection.js';
+
+const DAY_SECONDS = 24 * 3_600;
+const SHARE_MS = 3_600_000;
+
+/**
+ * The lease under which finished operations stay readable for a day. One lease serves all operations that this
+ * replica finishes within an hour, so that history does not cost a lease each.
+ */
+export class HistoryLease {
+  #lease: Promise<string> | undefined;
+  #grantedAt = 0;
+
+  constructor(readonly connection: Connection) {}
+
+  /** @returns a lease that lives for a day at least */
+  async current(): Promise<string> {
+    if (this.#lease === undefined || performance.now() - this.#grantedAt > SHARE_MS) {
+      this.#grantedAt = performance.now();
+      this.#lease = this.connection.lease
+        .leaseGrant({ TTL: DAY_SECONDS + SHARE_MS / 1_000 })
+        .then(({ ID }) => ID)
+        .catch((error: unknown) => {
+          this.#lease = undefined;
+          throw error;
+        });
+    }
+    return this.#lease;
+  }
+
+  /** To be called when etcd says that the lease does not exist. */
+  forget(): void {
+    this.#lease = undefined;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Where the broker's records live. Ids from the platform are arbitrary text, so they enter a key only through
+ * {@link encodeId}, which gives two different ids two different names and never a `/`.
+ */
+const ROOT = '/_broker/v1/';
+
+const PLAIN = /^[A-Za-z0-9_-]$/;
+
+/** Keeps letters, digits, `_` and `-`; every other byte of the UTF-8 form becomes `%` and two hex digits. */
+export function encodeId(id: string): string {
+  let encoded = '';
+  for (const byte of Buffer.from(id, 'utf8')) {
+    const character = String.fromCharCode(byte);
+    encoded += PLAIN.test(character) ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return encoded;
+}
+
+/** The end of the range that holds every key with this prefix (etcd's convention). */
+export function prefixEnd(prefix: string): Buffer {
+  const end = Buffer.from(prefix, 'utf8');
+  for (let index = end.length - 1; index >= 0; index -= 1) {
+    const byte = end[index] as number;
+    if (byte < 0xff) {
+      end[index] = byte + 1;
+      return end.subarray(0, index + 1);
+    }
+  }
+  return Buffer.from([0]);
+}
+
+export const keys = {
+  root: ROOT,
+  instances: `${ROOT}instances/`,
+  bindings: `${ROOT}bindings/`,
+  operations: `${ROOT}operations/`,
+  open: `${ROOT}open/`,
+  owners: `${ROOT}owners/`,
+  probe: `${ROOT}probe`,
+
+  instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
+  /** Finds the instance of a deployment, for the dashboard. */
+  deployment: (deploymentId: string) => `${ROOT}deployments/${encodeId(deploymentId)}`,
+  bindingsOf: (instanceId: string) => `${ROOT}bindings/${encodeId(instanceId)}/`,
+  binding: (instanceId: string, bindingId: string) =>
+    `${ROOT}bindings/${encodeId(instanceId)}/${encodeId(bindingId)}`,
+  operationsOf: (instanceId: string, bindingId?: string) =>
+    bindingId === undefined
+      ? `${ROOT}operations/instance/${encodeId(instanceId)}/`
+      : `${ROOT}operations/binding/${encodeId(instanceId)}/${encodeId(bindingId)}/`,
+  operation: (instanceId: string, bindingId: string | undefined, operationId: string) =>
+    `${keys.operationsOf(instanceId, bindingId)}${encodeId(operationId)}`,
+  /** Names what is under way, so that a start finds it without reading every record. */
+  openOperation: (operationId: string) => `${ROOT}open/${encodeId(operationId)}`,
+  owner: (session: string) => `${ROOT}owners/${encodeId(session)}`,
+};

@@ -1,0 +1,280 @@
+import type { CallOptions } from '@grpc/grpc-js';
+import type { ICompare, IKeyValue, IRangeRequest, IRequestOp } from 'etcd3';
+import { CompareResult, CompareTarget, SortOrder, SortTarget } from 'etcd3';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../broker/model.js';
+import type { ChangeResult, OpenOperation, RecordChange, Records } from '../broker/ports.js';
+import type { Connection } from '../clusters/connection.js';
+import { EtcdError } from '../clusters/etcd-errors.js';
+import type { HistoryLease } from './history-lease.js';
+import { keys, prefixEnd } from './keys.js';
+
+/** A transaction on the keys of records. */
+interface Transaction {
+  /** Each key's last change must have this revision, `ABSENT` for none, else nothing is written. */
+  checks: Map<string, string>;
+  /** A key that must exist, whatever its revision. */
+  present?: string;
+  puts: Map<string, unknown>;
+  deletes: string[];
+  /** Of the puts, those that are to vanish after a day. */
+  history: Set<string>;
+}
+
+/** `current` holds what the checked keys hold instead. */
+type Commit =
+  | { committed: true; revision: string }
+  | { committed: false; current: ReadonlyMap<string, Stored<unknown>> };
+
+const ABSENT = '0';
+
+/**
+ * Reads and changes the broker's records in etcd. Each change is one transaction on conditions.
+ *
+ * Public methods throw `EtcdError` when etcd does not answer or refuses.
+ */
+export class RecordStore implements Records {
+  constructor(
+    readonly connection: Connection,
+    readonly historyLease: HistoryLease,
+    /** This replica's session. */
+    readonly session: { readonly id: string },
+  ) {}
+
+  readInstance(instanceId: string): Promise<Stored<InstanceRecord> | undefined> {
+    return this.#read(keys.instance(instanceId));
+  }
+
+  readBinding(instanceId: string, bindingId: string): Promise<Stored<BindingRecord> | undefined> {
+    return this.#read(keys.binding(instanceId, bindingId));
+  }
+
+  /** The instance that a deployment id belongs to. */
+  async readInstanceOfDeployment(deploymentId: string): Promise<Stored<InstanceRecord> | undefined> {
+    const index = await this.#read<{ instance_id: string }>(keys.deployment(deploymentId));
+    return index && this.readInstance(index.value.instance_id);
+  }
+
+  /** One operation, or the latest one of the instance or binding when no id is given. */
+  async readOperation(
+    instanceId: string,
+    bindingId: string | undefined,
+    operationId: string | undefined,
+  ): Promise<OperationRecord | undefined> {
+    if (operationId !== undefined) {
+      return (await this.#read<OperationRecord>(keys.operation(instanceId, bindingId, operationId)))?.value;
+    }
+    const prefix = keys.operationsOf(instanceId, bindingId);
+    const { kvs } = await this.connection.kv.range({
+      ...rangeOf(prefix),
+      limit: 1,
+      sort_target: SortTarget.Create,
+      sort_order: SortOrder.Descend,
+    });
+    return kvs[0] && stored<OperationRecord>(kvs[0]).value;
+  }
+
+  /** Bindings of an instance, or of all instances, a page of records at a time, in the order of their keys. */
+  async *bindings(instanceId?: string, page = 500): AsyncGenerator<Stored<BindingRecord>> {
+    yield* this.#all<BindingRecord>(
+      instanceId === undefined ? keys.bindings : keys.bindingsOf(instanceId),
+      page,
+    );
+  }
+
+  async *instances(page = 500): AsyncGenerator<Stored<InstanceRecord>> {
+    yield* this.#all<InstanceRecord>(keys.instances, page);
+  }
+
+  /** What is under way, at most `limit` of it, and which sessions live. */
+  async openOperations(limit = 200): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
+    // The operations first: an owner that is missing afterwards was gone when its operation was still open.
+    const open = await this.connection.kv.range({ ...rangeOf(keys.open), limit });
+    if (open.kvs.length === 0) {
+      return { operations: [], owners: new Set() };
+    }
+    const owners = await this.connection.kv.range({ ...rangeOf(keys.owners), keys_only: true });
+    return {
+      operations: open.kvs.map((kv) => stored<OpenOperation>(kv).value),
+      owners: new Set(owners.kvs.map((kv) => kv.key.toString('utf8').slice(keys.owners.length))),
+    };
+  }
+
+  /** How many instances, bindings and open operations there are. */
+  async counts(options?: CallOptions): Promise<{ instances: number; bindings: number; open: number }> {
+    const count = async (prefix: string) =>
+      Number((await this.connection.kv.range({ ...rangeOf(prefix), count_only: true }, options)).count);
+    const [instances, bindings, open] = await Promise.all([
+      count(keys.instances),
+      count(keys.bindings),
+      count(keys.open),
+    ]);
+    return { instances, bindings, open };
+  }
+
+  /** Proves that records can be written. */
+  async probe(options?: CallOptions): Promise<void> {
+    await this.connection.kv.put({ key: Buffer.from(keys.probe), value: Buffer.from('{}') }, options);
+  }
+
+  /** Carries out a change if all that it expects holds. Safe to repeat when the answer was lost. */
+  async change(change: RecordChange): Promise<ChangeResult> {
+    const transaction = this.#plan(change);
+    const commit = await this.#commit(transaction);
+    if (commit.committed) {
+      return { done: true, revision: commit.revision };
+    }
+    const { instance, binding } = change;
+    const currentInstance = instance && commit.current.get(keys.instance(instance.id));
+    const currentBinding =
+      binding && commit.current.get(keys.binding(binding.instance_id, binding.binding_id));
+    return {
+      done: false,
+      ...(currentInstance === undefined ? {} : { instance: currentInstance as Stored<InstanceRecord> }),
+      ...(currentBinding === undefined ? {} : { binding: currentBinding as Stored<BindingRecord> }),
+    };
+  }
+
+  #plan({ instance, binding, opened, finished }: RecordChange): Transaction {
+    const transaction: Transaction = {
+      checks: new Map(),
+      puts: new Map(),
+      deletes: [],
+      history: new Set(),
+    };
+    const { checks, puts, deletes, history } = transaction;
+    const write = (key: string, next: unknown) => {
+      if (next === null) {
+        deletes.push(key);
+      } else if (next !== undefined) {
+        puts.set(key, next);
+      }
+    };
+    if (instance !== undefined) {
+      const key = keys.instance(instance.id);
+      checks.set(key, instance.expected?.revision ?? ABSENT);
+      write(key, instance.next);
+      if (instance.next === null && instance.expected !== undefined) {
+        deletes.push(keys.deployment(instance.expected.value.deployment_id));
+      } else if (instance.next && instance.expected === undefined) {
+        puts.set(keys.deployment(instance.next.deployment_id), { schema: 1, instance_id: instance.id });
+      }
+    }
+    if (binding !== undefined) {
+      const key = keys.binding(binding.instance_id, binding.binding_id);
+      checks.set(key, binding.expected?.revision ?? ABSENT);
+      write(key, binding.next);
+    }
+    if (opened !== undefined) {
+      const { id, instance_id, binding_id, owner } = opened;
+      puts.set(keys.operation(instance_id, binding_id, id), opened);
+      puts.set(keys.openOperation(id), { schema: 1, operation_id: id, instance_id, binding_id, owner });
+      // Work that is handed to another replica is taken over by recovery should that one be gone.
+      if (owner === this.session.id) {
+        transaction.present = keys.owner(owner);
+      }
+    }
+    for (const operation of finished ?? []) {
+      const key = keys.operation(operation.instance_id, operation.binding_id, operation.id);
+      puts.set(key, operation);
+      history.add(key);
+      deletes.push(keys.openOperation(operation.id));
+    }
+    return transaction;
+  }
+
+  async #commit(transaction: Transaction): Promise<Commit> {
+    if (transaction.history.size === 0) {
+      return this.#send(transaction, undefined);
+    }
+    try {
+      return await this.#send(transaction, await this.historyLease.current());
+    } catch (error) {
+      // Somebody revoked the lease, or the cluster was restored from a backup that did not have it.
+      if (!(error instanceof EtcdError && error.kind === 'not-found')) {
+        throw error;
+      }
+      this.historyLease.forget();
+      return this.#send(transaction, await this.historyLease.current());
+    }
+  }
+
+  async #send(transaction: Transaction, history: string | undefined): Promise<Commit> {
+    const checked = [...transaction.checks.keys()];
+    const puts = [...transaction.puts].map(([key, value]) => ({
+      key,
+      value: Buffer.from(JSON.stringify(value)),
+    }));
+    const compare = [...transaction.checks].map(([key, revision]): ICompare => {
+      const mod = { key: Buffer.from(key), target: CompareTarget.Mod, result: CompareResult.Equal };
+      return { ...mod, mod_revision: revision };
+    });
+    if (transaction.present !== undefined) {
+      const exists = { target: CompareTarget.Version, result: CompareResult.Greater, version: 0 };
+      compare.push({ key: Buffer.from(transaction.present), ...exists });
+    }
+    const response = await this.connection.kv.txn({
+      compare,
+      success: [
+        ...puts.map(({ key, value }): IRequestOp => {
+          const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
+          return { request_put: { key: Buffer.from(key), value, ...lease } };
+        }),
+        ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
+      ],
+      failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+    });
+    if (response.succeeded) {
+      return { committed: true, revision: response.header.revision };
+    }
+    const current = new Map<string, Stored<unknown>>();
+    for (const [index, answer] of response.responses.entries()) {
+      const kv = answer.response_range.kvs[0];
+      const key = checked[index] as string;
+      if (kv !== undefined) {
+        // An attempt whose answer was lost may have been this very change. Each change of a checked record is
+        // unlike all others (it names a new operation, or ends one), so equal bytes are its own.
+        if (puts.some((put) => put.key === key && put.value.equals(kv.value))) {
+          return { committed: true, revision: kv.mod_revision };
+        }
+        current.set(key, stored(kv));
+      }
+    }
+    return { committed: false, current };
+  }
+
+  async sessionLives(owner: string): Promise<boolean> {
+    const { count } = await this.connection.kv.range({
+      key: Buffer.from(keys.owner(owner)),
+      count_only: true,
+    });
+    return Number(count) > 0;
+  }
+
+  async #read<T>(key: string): Promise<Stored<T> | undefined> {
+    const { kvs } = await this.connection.kv.range({ key: Buffer.from(key) });
+    return kvs[0] && stored<T>(kvs[0]);
+  }
+
+  async *#all<T>(prefix: string, page: number): AsyncGenerator<Stored<T>> {
+    const range = rangeOf(prefix);
+    for (;;) {
+      const { kvs, more } = await this.connection.kv.range({ ...range, limit: page });
+      for (const kv of kvs) {
+        yield stored<T>(kv);
+      }
+      const last = kvs.at(-1);
+      if (!more || last === undefined) {
+        return;
+      }
+      range.key = Buffer.concat([last.key, Buffer.from([0])]);
+    }
+  }
+}
+
+function rangeOf(prefix: string): IRangeRequest {
+  return { key: Buffer.from(prefix), range_end: prefixEnd(prefix) };
+}
+
+function stored<T>(kv: IKeyValue): Stored<T> {
+  return { value: JSON.parse(kv.value.toString('utf8')) as T, revision: kv.mod_revision };
+}

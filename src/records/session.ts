@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { IDuplexStream, ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
+import { ATTEMPT_TIMEOUT_MS, type Connection } from '../clusters/connection.js';
+import { keys } from './keys.js';
+
+/** After how many seconds without a sign of life a replica's work is taken over. */
+export const SESSION_TTL_SECONDS = 5;
+const BEAT_MS = 1_250;
+/** A replica stops acting this much before others may take over, since their clocks do not start together. */
+const MARGIN_MS = 1_000;
+
+/** Thrown between two steps of an operation when this replica may no longer work on it. */
+export class SessionLost extends Error {
+  override readonly name = 'SessionLost';
+}
+
+export interface SessionLog {
+  warn(details: object, message: string): void;
+  info(details: object, message: string): void;
+}
+
+/**
+ * This replica's sign of life: a key in etcd under a lease.
+ *
+ * While the key exists, nobody else touches the operations that carry its name. When the replica dies, the lease
+ * runs out within {@link SESSION_TTL_SECONDS} and any replica takes over. Time is measured by etcd's leases and
+ * by this process's monotonic clock, never by the wall clock.
+ */
+export class Session {
+  #id = newId();
+  #lease: string | undefined;
+  /** On the monotonic clock: until when the lease is known to live. */
+  #aliveUntil = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(
+    readonly connection: Connection,
+    readonly log: SessionLog,
+  ) {}
+
+  /** Names this replica in records. Changes when the lease was lost, for what was owned then may be another's now. */
+  get id(): string {
+    return this.#id;
+  }
+
+  /** Whether the lease surely lives at this moment. */
+  get isAlive(): boolean {
+    return performance.now() < this.#aliveUntil;
+  }
+
+  /** @throws EtcdError when no lease can be had */
+  async start(): Promise<void> {
+    await this.#grant();
+    this.#schedule();
+  }
+
+  /** Ends the lease, so that others take over what is left without waiting. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#beating;
+    const lease = this.#lease;
+    this.#aliveUntil = 0;
+    if (lease !== undefined) {
+      await this.connection.lease.leaseRevoke({ ID: lease }, { deadline: Date.now() + 2_000 });
+    }
+  }
+
+  /**
+   * To be called before each step that changes something, with the id under which the work was taken.
+   * @throws SessionLost when the work may be another's by now
+   */
+  assertOwns(owner: string): void {
+    if (owner !== this.#id || !this.isAlive) {
+      throw new SessionLost(
+        'This replica lost its session with etcd; the operation goes on elsewhere or later.',
+      );
+    }
+  }
+
+  async #grant(): Promise<void> {
+    const startedAt = performance.now();
+    const granted = await this.connection.lease.leaseGrant({ TTL: SESSION_TTL_SECONDS });
+    const about = JSON.stringify({ schema: 1, host: hostname(), pid: process.pid });
+    await this.connection.kv.put({
+      key: Buffer.from(keys.owner(this.#id)),
+      value: Buffer.from(about),
+      lease: granted.ID,
+    });
+    this.#lease = granted.ID;
+    this.#aliveUntil = startedAt + SESSION_TTL_SECONDS * 1_000 - MARGIN_MS;
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => {
+      this.#beating = this.#beat().finally(() => {
+        this.#beating = undefined;
+        if (!this.#stopped) {
+          this.#schedule();
+        }
+      });
+    }, BEAT_MS);
+    this.#timer.unref();
+  }
+
+  async #beat(): Promise<void> {
+    const startedAt = performance.now();
+    try {
+      if (this.#lease === undefined) {
+        await this.#grant();
+        this.log.info({ session: this.#id }, 'A new session with etcd has begun');
+        return;
+      }
+      const ttl = await this.#keepAlive(this.#lease);
+      if (ttl > 0) {
+        this.#aliveUntil = startedAt + ttl * 1_000 - MARGIN_MS;
+        return;
+      }
+      this.log.warn({ session: this.#id }, 'The session with etcd ran out; its operations may be taken over');
+      this.#lease = undefined;
+      this.#aliveUntil = 0;
+      this.#id = newId();
+      await this.#grant();
+    } catch (error) {
+      // The next beat tries again. Until one succeeds, isAlive turns false by itself and no step is taken.
+      this.log.warn({ session: this.#id, reason: (error as Error).message }, 'No sign of life reached etcd');
+    }
+  }
+
+  /** One sign of life on a stream of its own, so that a member that hangs costs one beat and not the session. */
+  async #keepAlive(lease: string): Promise<number> {
+    // grpc-js's stream also has `cancel` and is what etcd3's type describes.
+    const stream: IDuplexStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse> =
+      await this.connection.lease.leaseKeepAlive({ deadline: Date.now() + ATTEMPT_TIMEOUT_MS / 2 });
+    return new Promise<number>((resolve, reject) => {
+      stream.on('data', (response) => {
+        resolve(Number(response.TTL));
+        stream.end();
+      });
+      stream.on('error', reject);
+      stream.on('end', () => reject(new Error('etcd ended the stream of signs of life without an answer')));
+      stream.write({ ID: lease });
+    });
+  }
+}
+
+function newId(): string {
+  return randomBytes(8).toString('hex');
+}
