@@ -18,7 +18,7 @@ const name = {
 };
 
 /** Cloud Controller's limit on descriptions. */
-const description = { type: 'string', minLength: 1, maxLength: 10_000 };
+const description = { type: 'string', maxLength: 10_000, pattern: '\\S', description: 'not only blanks.' };
 
 const text = { type: 'string', minLength: 1 };
 const flag = { type: 'boolean' };
@@ -26,11 +26,15 @@ const flag = { type: 'boolean' };
 /** What the broker does for every instance, so that nothing else would be true. */
 const always = { enum: [true] };
 
-/** https://semver.org, with each part written so that it matches in linear time. */
+const numeric = '(0|[1-9][0-9]*)';
+const preRelease = '(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)';
+const build = '[0-9A-Za-z-]+';
+
+/** Semantic Versioning 2.0.0, sections 2, 9 and 10. */
 const semanticVersion = {
   type: 'string',
   maxLength: 255,
-  pattern: '^(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?$',
+  pattern: `^${numeric}\\.${numeric}\\.${numeric}(-${preRelease}(\\.${preRelease})*)?(\\+${build}(\\.${build})*)?$`,
   description: 'a semantic version such as 1.0.0.',
 };
 
