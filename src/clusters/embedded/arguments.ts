@@ -56,8 +56,11 @@ export function etcdArguments(
   ];
 }
 
-// A single member has nobody to wait for: short ticks only bring its own election, and so the start, forward.
-// The shortest lease is derived from the election's length: it is 1 s then and 2 s by default.
+// Shorter than etcd's defaults of 100 and 1000 ms, which are made for networks: members on one machine are nearer, and
+// a single one has nobody to wait for. This brings the election, and so the start, forward. etcd also derives the
+// shortest lease from it: 1 s instead of 2 s.
 function electionTiming(size: number): string[] {
-  return size === 1 ? ['--heartbeat-interval=20', '--election-timeout=100'] : [];
+  return size === 1
+    ? ['--heartbeat-interval=20', '--election-timeout=100']
+    : ['--heartbeat-interval=50', '--election-timeout=500', '--pre-vote=true'];
 }

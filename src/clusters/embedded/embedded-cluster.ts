@@ -160,8 +160,14 @@ function assemble(
   let stopped: Promise<void> | undefined;
   async function stop(): Promise<void> {
     clearInterval(timer);
-    await Promise.all(members.map((member) => member.stop()));
-    await unlock();
+    try {
+      // One after the other: a leader hands over before it goes, and would wait 7 s for members that are going too.
+      for (const member of members) {
+        await member.stop();
+      }
+    } finally {
+      await unlock();
+    }
   }
   return {
     ...access,

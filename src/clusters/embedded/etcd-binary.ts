@@ -36,7 +36,7 @@ export interface FindEtcdOptions {
  * @throws Error with one line that says what to do, when there is none or when `ETCD_BINARY` can't be used
  */
 export async function findEtcd(options: FindEtcdOptions): Promise<EtcdBinary> {
-  const named = options.env['ETCD_BINARY'];
+  const named = options.env.ETCD_BINARY;
   if (named !== undefined && named !== '') {
     return await inspectNamed(path.resolve(named), options.signal);
   }
@@ -100,9 +100,9 @@ export async function inspect(
  * reach it, nor may the broker's passwords.
  */
 export function etcdEnvironment(): NodeJS.ProcessEnv {
-  const environment: NodeJS.ProcessEnv = { PATH: process.env['PATH'] ?? '/usr/bin:/bin' };
+  const environment: NodeJS.ProcessEnv = { PATH: process.env.PATH ?? '/usr/bin:/bin' };
   if (process.arch !== 'x64') {
-    environment['ETCD_UNSUPPORTED_ARCH'] = process.arch; // etcd 3.4 does not start on arm64 without it
+    environment.ETCD_UNSUPPORTED_ARCH = process.arch; // etcd 3.4 does not start on arm64 without it
   }
   return environment;
 }
@@ -120,7 +120,7 @@ async function inspectNamed(file: string, signal: AbortSignal | undefined): Prom
 }
 
 async function onPath(env: NodeJS.ProcessEnv): Promise<string[]> {
-  for (const folder of (env['PATH'] ?? '').split(path.delimiter)) {
+  for (const folder of (env.PATH ?? '').split(path.delimiter)) {
     const file = path.resolve(folder, 'etcd');
     if (folder !== '' && (await isExecutable(file))) {
       return [await realpath(file)];

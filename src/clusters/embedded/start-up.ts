@@ -72,13 +72,13 @@ async function serves(port: number, ca: string, deadline: number): Promise<true 
   return await new Promise((resolve) => {
     const timeout = Math.max(1, deadline - Date.now());
     const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca, timeout });
-    const settle = (result: true | undefined) => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.once('secureConnect', () => settle(true));
-    socket.once('timeout', () => settle(undefined));
-    socket.on('error', () => settle(undefined)); // refused: etcd has not opened it yet
+    socket.once('secureConnect', () => {
+      socket.end(); // an end without a farewell would make etcd warn of it
+      resolve(true);
+    });
+    socket.once('timeout', () => socket.destroy());
+    socket.on('error', () => socket.destroy()); // refused: etcd has not opened it yet
+    socket.once('close', () => resolve(undefined));
   });
 }
 
