@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { etcdEnvironment } from './etcd-binary.js';
+
+/**
+ * The guardian is a shell that starts etcd and then waits for the end of its standard input, a pipe that the broker
+ * holds. However the broker dies, the kernel closes that pipe: the guardian then ends etcd, softly for two seconds,
+ * after that by force. When etcd ends first, the guardian ends with its status.
+ *
+ * It prints etcd's process id. Only shell builtins wait, so that nothing outlives the guardian by more than a moment.
+ */
+const GUARDIAN = `
+exec 3<&0 4>&1 5>&2 </dev/null >/dev/null 2>&1
+"$@" 3<&- 4>&- >&5 2>&5 5>&- &
+etcd=$!
+echo "$etcd" >&4
+exec 4>&- 5>&-
+(
+  while read -r _; do :; done <&3
+  kill -TERM "$etcd"
+  n=0
+  while [ "$n" -lt 20 ] && kill -0 "$etcd"; do sleep 0.1 || sleep 1; n=$((n + 1)); done
+  kill -KILL "$etcd"
+) &
+watcher=$!
+exec 3<&-
+wait "$etcd"
+status=$?
+kill -KILL "$watcher"
+exit "$status"
+`;
+
+const PID_TIMEOUT_MS = 5_000;
+
+export interface GuardedProcess {
+  /** The process id of etcd itself. */
+  readonly pid: number;
+  /** Resolves when etcd has ended, with a phrase that says how, e.g. `ended with status 1`. Never rejects. */
+  readonly exited: Promise<string>;
+  readonly running: boolean;
+  /** Sends a signal to etcd; nothing happens if it has ended. */
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void;
+}
+
+/**
+ * Starts etcd so that it can't outlive this process.
+ *
+ * @param onLine gets each line that etcd writes to its standard error
+ * @throws Error when the guardian can't be started or does not report etcd's process id within 5 s
+ */
+export async function startGuarded(
+  program: string,
+  args: readonly string[],
+  onLine: (line: string) => void,
+): Promise<GuardedProcess> {
+  // A session of its own: Ctrl-C in a terminal must reach the broker alone, which then drains before it stops etcd.
+  const guardian = spawn('/bin/sh', ['-c', GUARDIAN, 'etcd-guardian', program, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: etcdEnvironment(),
+    detached: true,
+  });
+  let running = true;
+  const exited = new Promise<string>((resolve) => {
+    const settle = (how: string) => {
+      running = false;
+      guardian.stdin.destroy();
+      resolve(how);
+    };
+    guardian.once('error', (error) => settle(`could not be started: ${error.message}`));
+    guardian.once('exit', (code, signal) => settle(describe(code, signal)));
+  });
+  guardian.stdin.on('error', () => undefined); // a guardian that has ended: 'exit' says so
+  createInterface({ input: guardian.stderr, crlfDelay: Number.POSITIVE_INFINITY }).on('line', onLine);
+  try {
+    const pid = await readPid(guardian, exited);
+    // A guardian that was killed itself leaves etcd behind: end it too. Its own death is the only way to get here
+    // with etcd alive, so the process id can't have been given to another process yet.
+    guardian.once('exit', (_code, signal) => signal !== null && sendSignal(pid, 'SIGKILL'));
+    return {
+      pid,
+      exited,
+      get running() {
+        return running;
+      },
+      kill: (signal) => {
+        if (running) {
+          sendSignal(pid, signal);
+        }
+      },
+    };
+  } catch (error) {
+    guardian.stdin.destroy();
+    throw error;
+  }
+}
+
+async function readPid(
+  guardian: ChildProcess & { stdout: NodeJS.ReadableStream },
+  exited: Promise<string>,
+): Promise<number> {
+  return await new Promise<number>((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`etcd's guardian did not answer within ${PID_TIMEOUT_MS} ms`)),
+      PID_TIMEOUT_MS,
+    );
+    const lines = createInterface({ input: guardian.stdout });
+    lines.once('line', (line) => {
+      clearTimeout(timer);
+      lines.close();
+      resolve(Number(line));
+    });
+    void exited.then((how) => {
+      clearTimeout(timer);
+      reject(new Error(`etcd's guardian ${how}`));
+    });
+  });
+}
+
+function describe(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal !== null) {
+    return `lost its guardian by ${signal}`;
+  }
+  // A shell reports a child that a signal ended as 128 and the signal's number.
+  return code !== null && code > 128 ? `was ended by signal ${code - 128}` : `ended with status ${code}`;
+}
+
+function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') {
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connect } from 'node:tls';
+import { EtcdAuthenticationFailedError, isRecoverableError } from 'etcd3';
+import { enableAuthentication, type RootAccess } from './authentication.js';
+import { poll } from './deadline.js';
+import type { MemberLayout } from './layout.js';
+import type { Member } from './member.js';
+
+const POLL_MS = 20;
+const SHOWN_LINES = 5;
+
+/**
+ * Starts the members and waits until root can sign in.
+ *
+ * @param deadline milliseconds since 1970
+ * @throws Error when a member ends, when the deadline passes (both with the last lines of etcd), or when the cluster
+ *   does not know the password
+ */
+export async function startMembers(
+  members: readonly Member[],
+  layout: readonly MemberLayout[],
+  access: RootAccess,
+  deadline: number,
+): Promise<void> {
+  const started = await Promise.all(members.map((member) => member.start()));
+  const deaths = started.map(async ({ exited }, index): Promise<never> => {
+    const how = await exited;
+    await sleep(50); // its last lines may still be on their way
+    throw new Error(`etcd member ${members[index]?.name} ${how} while starting${lastLines(members)}`);
+  });
+  await Promise.race([...deaths, waitUntilReady(members, layout, access, deadline)]);
+}
+
+async function waitUntilReady(
+  members: readonly Member[],
+  layout: readonly MemberLayout[],
+  access: RootAccess,
+  deadline: number,
+): Promise<void> {
+  const late = (cause?: unknown) =>
+    new Error(`etcd did not become healthy in time${lastLines(members)}`, { cause });
+  for (const { clientPort } of layout) {
+    // Waiting for each member spares the client its pauses between two attempts to connect.
+    if (!(await poll(() => serves(clientPort, access.caCertificate, deadline), deadline, POLL_MS))) {
+      throw late();
+    }
+  }
+  for (;;) {
+    try {
+      await enableAuthentication(access, deadline);
+      return;
+    } catch (error) {
+      if (error instanceof EtcdAuthenticationFailedError) {
+        throw new Error(
+          "The cluster in DATA_DIR knows another root password than the file etcd-root-password: restore the file that belongs to the cluster's data",
+          { cause: error },
+        );
+      }
+      if (Date.now() + POLL_MS > deadline) {
+        throw late(error);
+      }
+      if (!(error instanceof Error) || !isRecoverableError(error)) {
+        throw error;
+      }
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+// etcd opens its port early, but answers a TLS handshake only once the member takes requests.
+async function serves(port: number, ca: string, deadline: number): Promise<true | undefined> {
+  return await new Promise((resolve) => {
+    const timeout = Math.max(1, deadline - Date.now());
+    const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca, timeout });
+    socket.once('secureConnect', () => {
+      socket.end(); // an end without a farewell would make etcd warn of it
+      resolve(true);
+    });
+    socket.once('timeout', () => socket.destroy());
+    socket.on('error', () => socket.destroy()); // refused: etcd has not opened it yet
+    socket.once('close', () => resolve(undefined));
+  });
+}
+
+function lastLines(members: readonly Member[]): string {
+  const lines = members.flatMap((member) => member.lastLines.slice(-SHOWN_LINES));
+  return lines.length === 0 ? ' (it wrote nothing)' : `: ${lines.join(' | ')}`;
+}
