@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
-import { createHash, randomBytes, type webcrypto } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes, type webcrypto } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -422,6 +422,16 @@ describe('readConfig', () => {
         refusal({ ...env, ETCD_CLIENT_KEY: own.certificate }),
         /^ETCD_CLIENT_KEY holds no private key/,
       );
+      const sealed = createPrivateKey(own.key).export({
+        type: 'pkcs8',
+        format: 'pem',
+        cipher: 'aes-256-cbc',
+        passphrase: 'p',
+      });
+      assert.match(
+        refusal({ ...env, ETCD_CLIENT_KEY: String(sealed) }),
+        /^ETCD_CLIENT_KEY is protected by a passphrase/,
+      );
     });
 
     it('are refused beside http:// endpoints, where they have no effect', () => {
@@ -538,6 +548,16 @@ describe('readConfig', () => {
         'with a number for a uri',
         [{ name: 'etcd-a', credentials: { uri: 3 } }],
         /"etcd-a".*"uri" must be a string/,
+      ],
+      [
+        'with an empty user',
+        [{ name: 'etcd-a', credentials: { uri: 'https://:p@a' } }],
+        /"uri" must hold user:password/,
+      ],
+      [
+        'with half of a certificate',
+        [{ name: 'etcd-a', credentials: { uri: 'https://a', client_cert: 'x' } }],
+        /"client_key" is missing/,
       ],
       ['with half a login', [{ name: 'etcd-a', credentials: { username: 'u' } }], /"password" is missing/],
       [
