@@ -252,6 +252,22 @@ describe('readConfig', () => {
         { VCAP_SERVICES: '{"a":"hunter2"' },
         /^VCAP_SERVICES must be a JSON object/,
       ],
+      ['services of another form', { VCAP_SERVICES: '{"etcd": "x"}' }, /^VCAP_SERVICES must hold an array/],
+      [
+        'a host that is too long',
+        { ...EXTERNAL, ETCD_ENDPOINTS: `https://${'a'.repeat(254)}` },
+        /^ETCD_ENDPOINTS must/,
+      ],
+      [
+        'a file that is no PEM',
+        { ...EXTERNAL, ETCD_CA_CERT: readConfig({}).catalogPath },
+        /^ETCD_CA_CERT .*holds no PEM/,
+      ],
+      [
+        'a key for an authority',
+        { ...EXTERNAL, ETCD_CA_CERT: '-----BEGIN KEY-----' },
+        /^ETCD_CA_CERT holds no certificate/,
+      ],
       [
         'an application that is a list',
         { VCAP_APPLICATION: '[]' },
@@ -498,6 +514,7 @@ describe('readConfig', () => {
           {
             name: 'the-etcd',
             credentials: {
+              endpoints: [],
               uri_direct_10: 'https://j',
               uri_direct_2: 'https://b',
               uri: 'https://a',
