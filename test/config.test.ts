@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
-import { createHash, randomBytes, type webcrypto } from 'node:crypto';
+import { createHash, createPrivateKey, randomBytes, type webcrypto } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -252,6 +252,22 @@ describe('readConfig', () => {
         { VCAP_SERVICES: '{"a":"hunter2"' },
         /^VCAP_SERVICES must be a JSON object/,
       ],
+      ['services of another form', { VCAP_SERVICES: '{"etcd": "x"}' }, /^VCAP_SERVICES must hold an array/],
+      [
+        'a host that is too long',
+        { ...EXTERNAL, ETCD_ENDPOINTS: `https://${'a'.repeat(254)}` },
+        /^ETCD_ENDPOINTS must/,
+      ],
+      [
+        'a file that is no PEM',
+        { ...EXTERNAL, ETCD_CA_CERT: readConfig({}).catalogPath },
+        /^ETCD_CA_CERT .*holds no PEM/,
+      ],
+      [
+        'a key for an authority',
+        { ...EXTERNAL, ETCD_CA_CERT: '-----BEGIN KEY-----' },
+        /^ETCD_CA_CERT holds no certificate/,
+      ],
       [
         'an application that is a list',
         { VCAP_APPLICATION: '[]' },
@@ -422,6 +438,16 @@ describe('readConfig', () => {
         refusal({ ...env, ETCD_CLIENT_KEY: own.certificate }),
         /^ETCD_CLIENT_KEY holds no private key/,
       );
+      const sealed = createPrivateKey(own.key).export({
+        type: 'pkcs8',
+        format: 'pem',
+        cipher: 'aes-256-cbc',
+        passphrase: 'p',
+      });
+      assert.match(
+        refusal({ ...env, ETCD_CLIENT_KEY: String(sealed) }),
+        /^ETCD_CLIENT_KEY is protected by a passphrase/,
+      );
     });
 
     it('are refused beside http:// endpoints, where they have no effect', () => {
@@ -488,6 +514,7 @@ describe('readConfig', () => {
           {
             name: 'the-etcd',
             credentials: {
+              endpoints: [],
               uri_direct_10: 'https://j',
               uri_direct_2: 'https://b',
               uri: 'https://a',
@@ -538,6 +565,16 @@ describe('readConfig', () => {
         'with a number for a uri',
         [{ name: 'etcd-a', credentials: { uri: 3 } }],
         /"etcd-a".*"uri" must be a string/,
+      ],
+      [
+        'with an empty user',
+        [{ name: 'etcd-a', credentials: { uri: 'https://:p@a' } }],
+        /"uri" must hold user:password/,
+      ],
+      [
+        'with half of a certificate',
+        [{ name: 'etcd-a', credentials: { uri: 'https://a', client_cert: 'x' } }],
+        /"client_key" is missing/,
       ],
       ['with half a login', [{ name: 'etcd-a', credentials: { username: 'u' } }], /"password" is missing/],
       [

@@ -123,7 +123,7 @@ function plainEndpoints(service: BoundService): string[] {
   ) {
     throw new ConfigError(`${serviceField(service, 'endpoints')} must be a string or an array of strings.`);
   }
-  return parseEndpoints(String(value), serviceField(service, 'endpoints'));
+  return value.length === 0 ? [] : parseEndpoints(String(value), serviceField(service, 'endpoints'));
 }
 
 /** `uri`, then `uri_direct_1` and on in the order of their numbers. */

@@ -21,7 +21,7 @@ export interface CloudFoundry {
 
 /**
  * Reads `VCAP_APPLICATION` and `VCAP_SERVICES` through cfenv.
- * @throws ConfigError when one of them is not a JSON object
+ * @throws ConfigError when one of them is not a JSON object of the expected form
  */
 export function readCloudFoundry(env: NodeJS.ProcessEnv, port: number): CloudFoundry {
   // cfenv prints a value that is not JSON, with the passwords in it: so that never gets there.
@@ -46,9 +46,14 @@ export function readCloudFoundry(env: NodeJS.ProcessEnv, port: number): CloudFou
   return {
     isApplication: !appEnv.isLocal,
     ...(hasRoute && !appEnv.isLocal && appEnv.url !== undefined ? { url: appEnv.url } : {}),
-    services: Object.entries(appEnv.services).flatMap(([label, list]) =>
-      (Array.isArray(list) ? list : []).map((service: unknown) => boundService(label, service)),
-    ),
+    services: Object.entries(appEnv.services).flatMap(([label, list]) => {
+      if (!Array.isArray(list)) {
+        throw new ConfigError(
+          `VCAP_SERVICES must hold an array for each label, as Cloud Foundry sets it; mend it.`,
+        );
+      }
+      return list.map((service: unknown) => boundService(label, service));
+    }),
   };
 }
 

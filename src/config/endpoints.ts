@@ -5,7 +5,7 @@ import { ConfigError } from './error.js';
 const DEFAULT_PORT = 2379;
 
 // Not left to `URL` alone: that drops ":443" and ":80", so that a port which was named could not be told from none.
-const ENDPOINT = /^(https?):\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?\/?$/i;
+const ENDPOINT = /^(https?):\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]{1,253})(?::([0-9]{1,5}))?\/?$/i;
 
 /**
  * Reads one endpoint of etcd and writes it in the one form that the broker uses: `scheme://host:port`.
