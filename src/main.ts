@@ -1,1 +1,34 @@
-export {};
+import { startApplication } from './application.js';
+import { welcome } from './cli/welcome.js';
+import { readConfig } from './config.js';
+import { openLog } from './observability/log.js';
+
+const say = (line: string) => {
+  process.stdout.write(`${line}\n`);
+};
+
+try {
+  const config = readConfig(process.env);
+  const log = openLog(config.logLevel);
+  const application = await startApplication(config, log, say);
+  for (const line of welcome(application, config.cluster.kind)) {
+    say(line);
+  }
+  let isStopping = false;
+  const stop = async (signal: NodeJS.Signals) => {
+    if (isStopping) {
+      return;
+    }
+    isStopping = true;
+    log.info({ signal }, 'Stopping: what runs is brought to its end first');
+    await application.stop();
+    log.info({}, 'Stopped');
+    log.flush();
+    process.exit(0);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

@@ -28,6 +28,7 @@ export const CALL_TIMEOUT_MS = 8_000;
 /** For how long an endpoint that failed is tried last, in milliseconds. */
 const SUSPECT_MS = 5_000;
 const PAUSE_MS = 20;
+const SLOW_PAUSE_MS = 200;
 
 type Service = Parameters<ICallable<unknown>['exec']>[0];
 type UnaryMethod = (
@@ -160,6 +161,36 @@ export class Connection implements ICallable<Endpoint> {
 
   markFailed(endpoint: Endpoint): void {
     endpoint.suspectUntil = performance.now() + SUSPECT_MS;
+  }
+
+  /** Makes one call without signing in, for looking at a cluster that is not known yet. */
+  async unauthenticated<T>(
+    service: Service,
+    method: string,
+    payload: unknown,
+    timeoutMs: number,
+  ): Promise<T> {
+    const endAt = performance.now() + timeoutMs;
+    for (;;) {
+      const endpoint = this.#choose();
+      try {
+        return (await this.#unary(endpoint, service, method, payload, new grpc.Metadata(), endAt)) as T;
+      } catch (error) {
+        const isLost =
+          error instanceof EtcdError && (error.kind === 'unavailable' || error.kind === 'timeout');
+        if (!isLost || performance.now() + SLOW_PAUSE_MS >= endAt) {
+          throw error;
+        }
+        this.markFailed(endpoint);
+        await new Promise((resolve) => setTimeout(resolve, SLOW_PAUSE_MS));
+      }
+    }
+  }
+
+  /** The token that this connection signed in with; undefined when it needs none. */
+  async token(): Promise<string | undefined> {
+    const metadata = await this.#signIn(this.#choose(), performance.now() + CALL_TIMEOUT_MS);
+    return metadata.get('token')[0]?.toString();
   }
 
   /** Signs in anew with the next call. Needed after authentication was turned on. */

@@ -40,7 +40,9 @@ export function dashboard({ broker, catalog, service }: OsbContext) {
 }
 
 function page(title: string, rows: readonly (readonly [string, string])[]): string {
-  const list = rows.map(([term, text]) => `<dt>${escapeHtml(term)}</dt><dd>${escapeHtml(text)}</dd>`).join('');
+  const list = rows
+    .map(([term, text]) => `<dt>${escapeHtml(term)}</dt><dd>${escapeHtml(text)}</dd>`)
+    .join('');
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${escapeHtml(title)}</title></head><body><main><h1>${escapeHtml(title)}</h1><dl>${list}</dl></main></body></html>\n`;
 }
 

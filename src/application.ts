@@ -1,0 +1,211 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { InstanceCache } from './broker/instance-cache.js';
+import type { BrokerParts } from './broker/parts.js';
+import { Recovery } from './broker/recovery.js';
+import { Worker } from './broker/worker.js';
+import { loadCatalog } from './catalog/catalog.js';
+import { AccessControl } from './clusters/access-control.js';
+import { type ClusterAddress, Connection } from './clusters/connection.js';
+import { type EmbeddedCluster, startEmbeddedCluster } from './clusters/embedded/embedded-cluster.js';
+import { findEtcd } from './clusters/embedded/etcd-binary.js';
+import { checkExternalCluster } from './clusters/external-cluster.js';
+import { TenantKeys } from './clusters/tenant-keys.js';
+import type { BrokerCredentials, Config } from './config.js';
+import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './credentials/kept-secrets.js';
+import { Sealer } from './credentials/seal.js';
+import type { Logger } from './observability/log.js';
+import { Metrics } from './observability/metrics.js';
+import { ReadinessCheck } from './observability/readiness.js';
+import { createApp } from './osb/app.js';
+import type { OsbContext } from './osb/context.js';
+import { HistoryLease } from './records/history-lease.js';
+import { RecordStore } from './records/record-store.js';
+import { Session } from './records/session.js';
+
+/** How long a stopping broker waits for what runs, in milliseconds. */
+const DRAIN_MS = 30_000;
+const EMBEDDED_USERNAME = 'broker';
+const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
+
+export interface Application {
+  /** Where the broker listens, e.g. `http://localhost:8080`. */
+  url: string;
+  username: string;
+  /** The password that was made for an embedded cluster, if the operator set none. */
+  keptPassword?: KeptSecret;
+  endpoints: readonly string[];
+  /** Stops listening, lets what runs end, leaves the rest for whoever takes over. */
+  stop(): Promise<void>;
+}
+
+/** A cluster that is ready for use, and how to end it if it is the broker's own. */
+interface Backing {
+  address: ClusterAddress;
+  embedded?: EmbeddedCluster;
+}
+
+/**
+ * Puts the parts together and starts them: the only place that knows every part.
+ * @param say gets lines for the person who starts the broker
+ * @throws Error whose message is one line for that person
+ */
+export async function startApplication(
+  config: Config,
+  log: Logger,
+  say: (line: string) => void,
+): Promise<Application> {
+  const catalog = loadCatalog(config.catalogPath);
+  const metrics = new Metrics();
+  const { address, embedded } = await openCluster(config, log, say);
+  const connection = new Connection(address, (method, outcome, seconds) =>
+    metrics.etcdCall(method, outcome, seconds),
+  );
+  const undo: (() => Promise<unknown> | undefined)[] = [
+    async () => embedded?.stop(),
+    async () => connection.close(),
+  ];
+  try {
+    if (config.cluster.kind === 'external') {
+      await checkExternalCluster(connection, config.cluster, say);
+    }
+    const access = await brokerAccess(config);
+    const seals = new Sealer(access.encryptionKeys);
+    const session = new Session(connection, log);
+    const records = new RecordStore(connection, new HistoryLease(connection), session);
+    const tenantKeys = new TenantKeys(connection);
+    const workerParts = {
+      records,
+      access: new AccessControl(connection),
+      tenantKeys,
+      seals,
+      session,
+      log,
+      onFinished: (kind: string, state: string) => metrics.operation(kind, state),
+    };
+    const worker = new Worker(workerParts);
+    const recovery = new Recovery(workerParts, worker);
+    const broker: BrokerParts = {
+      records,
+      tenantKeys,
+      seals,
+      session,
+      worker,
+      cache: new InstanceCache(),
+      log,
+    };
+    const service: OsbContext['service'] = {
+      endpoints: config.advertisedEndpoints ?? address.endpoints,
+      caCertificate: address.caCertificate,
+      publicUrl: config.publicUrl ?? '',
+      region: config.region,
+    };
+    const app = createApp({
+      broker,
+      catalog,
+      service,
+      credentials: access.credentials,
+      trustProxy: config.trustProxy,
+      log,
+      metrics,
+      readiness: new ReadinessCheck(connection, records, session, (ready) => metrics.setReady(ready)),
+      refreshCounts: async () => metrics.setCounts(await records.counts()),
+    });
+    await session.start();
+    undo.push(() => session.stop());
+    recovery.start();
+    undo.push(() => recovery.stop());
+    const server = createServer(LIMITS, app);
+    server.maxConnections = MOST_CONNECTIONS;
+    const url = await listen(server, config.port);
+    service.publicUrl = config.publicUrl ?? url;
+    undo.push(async () => {
+      await Promise.all([closeServer(server), worker.drain(DRAIN_MS)]);
+    });
+    return {
+      url,
+      username: access.credentials[0]?.username as string,
+      ...(access.keptPassword === undefined ? {} : { keptPassword: access.keptPassword }),
+      endpoints: service.endpoints,
+      stop: () => unwind(undo, log),
+    };
+  } catch (error) {
+    await unwind(undo, log);
+    throw error;
+  }
+}
+
+async function openCluster(config: Config, log: Logger, say: (line: string) => void): Promise<Backing> {
+  if (config.cluster.kind === 'external') {
+    return { address: config.cluster };
+  }
+  const env = { ...process.env, ETCD_BINARY: config.cluster.etcdBinary };
+  const cacheDir = path.join(PACKAGE_ROOT, '.cache', 'etcd');
+  const binary = await findEtcd({ env, cacheDir, onProgress: say });
+  log.info({ version: binary.version, source: binary.source }, 'Starting the embedded etcd');
+  const embedded = await startEmbeddedCluster({
+    dataDir: config.dataDir,
+    binary,
+    members: config.cluster.members,
+    log: (level, message, details) => log[level](details ?? {}, message),
+  });
+  return { address: embedded, embedded };
+}
+
+interface BrokerAccess {
+  credentials: readonly BrokerCredentials[];
+  encryptionKeys: Config['encryptionKeys'];
+  keptPassword?: KeptSecret;
+}
+
+/** What was configured; with an embedded cluster what is missing is made once and kept. */
+async function brokerAccess({ brokerCredentials, encryptionKeys, dataDir }: Config): Promise<BrokerAccess> {
+  const keys = encryptionKeys.length > 0 ? encryptionKeys : [await keptEncryptionKey(dataDir)];
+  if (brokerCredentials.length > 0) {
+    return { credentials: brokerCredentials, encryptionKeys: keys };
+  }
+  const keptPassword = await keptBrokerPassword(dataDir);
+  const credentials = [{ username: EMBEDDED_USERNAME, password: keptPassword.secret }];
+  return { credentials, encryptionKeys: keys, keptPassword };
+}
+
+const MOST_CONNECTIONS = 4_000;
+/** Bounds on what a client may send and how slowly; times in milliseconds, sizes in bytes. */
+const LIMITS = {
+  maxHeaderSize: 16_384,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 65_000,
+};
+
+function listen(server: Server, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new Error(`The port ${port} is in use; set PORT to another one, or end the program that has it.`)
+          : error,
+      );
+    });
+    server.listen(port, () => resolve(`http://localhost:${(server.address() as AddressInfo).port}`));
+  });
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}
+
+/** Ends what was started, the latest first. What fails is logged and does not keep the rest from ending. */
+async function unwind(undo: (() => Promise<unknown> | undefined)[], log: Logger): Promise<void> {
+  for (let step = undo.pop(); step !== undefined; step = undo.pop()) {
+    try {
+      await step();
+    } catch (error) {
+      log.warn({ reason: (error as Error).message }, 'A part of the broker did not stop cleanly');
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import type { Application } from '../application.js';
+
+/** What a person who has started the broker wants to know next. The password is shown when it was made just now. */
+export function welcome(application: Application, cluster: 'embedded' | 'external'): string[] {
+  const { url, username, keptPassword, endpoints } = application;
+  // Both lines work when they are pasted, and do not leave the password in the terminal each time.
+  const password = keptPassword === undefined ? '"$BROKER_PASSWORD"' : `"$(cat '${keptPassword.file}')"`;
+  const lines = [
+    '',
+    `The service broker listens at ${url} on the ${cluster} etcd ${endpoints.join(', ')}`,
+    `  user:     ${username}`,
+  ];
+  if (keptPassword?.isNew) {
+    lines.push(`  password: ${keptPassword.secret.reveal()} (shown once; kept in ${keptPassword.file})`);
+  } else if (keptPassword !== undefined) {
+    lines.push(`  password: kept in ${keptPassword.file}`);
+  }
+  lines.push(
+    '',
+    'Register it with Cloud Foundry:',
+    `  cf create-service-broker compose-etcd ${username} ${password} ${url}`,
+    'Look at its catalog:',
+    `  curl -u ${username}:${password} -H 'X-Broker-API-Version: 2.17' ${url}/v2/catalog`,
+    '',
+  );
+  return lines;
+}
