@@ -45,6 +45,14 @@ export function createApp(parts: AppParts): Express {
   app.set('trust proxy', parts.trustProxy);
   app.set('query parser', 'simple');
   app.use(requestLog(log, metrics));
+  app.param('instance_id', (_request, response, next, id: string) => {
+    (response.locals as RequestLocals).instance = id;
+    next();
+  });
+  app.param('binding_id', (_request, response, next, id: string) => {
+    (response.locals as RequestLocals).binding = id;
+    next();
+  });
 
   app.get('/health', (_request, response) => {
     response.json({ status: 'ok' });

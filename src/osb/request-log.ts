@@ -21,21 +21,20 @@ export function requestLog(log: Logger, metrics: Metrics) {
     response.once('close', () => {
       const seconds = (performance.now() - startedAt) / 1_000;
       const route = typeof request.route?.path === 'string' ? request.route.path : 'none';
-      const { instance_id, binding_id } = request.params ?? {};
+      const { instance, binding, originatingIdentity, failure } = response.locals as RequestLocals;
       metrics.request(request.method, route, response.statusCode, seconds);
       const line = {
         request: identity ?? request.get('X-Vcap-Request-Id')?.slice(0, LONGEST_LOGGED),
         method: request.method,
         route,
-        instance: cut(instance_id),
-        binding: cut(binding_id),
+        instance: instance?.slice(0, LONGEST_LOGGED),
+        binding: binding?.slice(0, LONGEST_LOGGED),
         status: response.statusCode,
         ms: Math.round(seconds * 1e5) / 100,
         ...(response.writableFinished ? {} : { aborted: true }),
       };
       log.info(line, 'request');
       if (CHANGES.has(request.method) && route !== 'none') {
-        const { originatingIdentity, failure } = response.locals as RequestLocals;
         audit.info({ ...line, by: originatingIdentity, reason: failure }, 'change');
       }
     });
@@ -45,6 +44,8 @@ export function requestLog(log: Logger, metrics: Metrics) {
 
 /** What one request's handlers leave for its log line. */
 export interface RequestLocals {
+  instance?: string;
+  binding?: string;
   originatingIdentity?: OriginatingIdentity;
   failure?: string;
 }
@@ -56,8 +57,4 @@ export function originatingIdentity(request: Request, response: Response, next: 
     (response.locals as RequestLocals).originatingIdentity = identity;
   }
   next();
-}
-
-function cut(id: string | string[] | undefined): string | undefined {
-  return typeof id === 'string' ? id.slice(0, LONGEST_LOGGED) : undefined;
 }
