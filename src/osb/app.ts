@@ -11,6 +11,7 @@ import { catalog } from './catalog.js';
 import type { OsbContext } from './context.js';
 import { dashboard } from './dashboard.js';
 import { deprovision } from './deprovision.js';
+import { serve } from './endpoint.js';
 import { HttpError, toErrorReply } from './errors.js';
 import { fetchBinding } from './fetch-binding.js';
 import { fetchInstance } from './fetch-instance.js';
@@ -77,20 +78,20 @@ export function createApp(parts: AppParts): Express {
     response.setHeader('Cache-Control', 'no-store');
     next();
   });
-  app.get(`${INSTANCE}/last_operation`, lastOperation(parts, 'instance'));
-  app.get(`${BINDING}/last_operation`, lastOperation(parts, 'binding'));
+  app.get(`${INSTANCE}/last_operation`, serve(lastOperation(parts, 'instance')));
+  app.get(`${BINDING}/last_operation`, serve(lastOperation(parts, 'binding')));
   app
     .route(INSTANCE)
-    .put(provision(parts))
-    .get(fetchInstance(parts))
-    .patch(update(parts))
-    .delete(deprovision(parts))
+    .put(serve(provision(parts)))
+    .get(serve(fetchInstance(parts)))
+    .patch(serve(update(parts)))
+    .delete(serve(deprovision(parts)))
     .all(methodNotAllowed('GET, PUT, PATCH, DELETE'));
   app
     .route(BINDING)
-    .put(bind(parts))
-    .get(fetchBinding(parts))
-    .delete(unbind(parts))
+    .put(serve(bind(parts)))
+    .get(serve(fetchBinding(parts)))
+    .delete(serve(unbind(parts)))
     .all(methodNotAllowed('GET, PUT, DELETE'));
 
   app.use(() => {

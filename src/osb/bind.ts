@@ -1,10 +1,11 @@
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { type BindRequest, bind as makeBinding } from '../broker/bind.js';
 import { InvalidRequest } from '../broker/errors.js';
 import type { BindingAttributes, JsonObject } from '../broker/model.js';
 import { assertParameters, requirePlan } from '../broker/plan-rules.js';
 import { bindingBody } from './answers.js';
 import type { OsbContext } from './context.js';
+import type { Endpoint } from './endpoint.js';
 import {
   acceptsIncomplete,
   bindingId,
@@ -16,14 +17,13 @@ import {
 } from './request-fields.js';
 
 /** PUT /v2/service_instances/:instance_id/service_bindings/:binding_id (specification: "Binding"). */
-export function bind(context: OsbContext) {
-  return async (request: Request, response: Response): Promise<void> => {
+export function bind(context: OsbContext): Endpoint {
+  return async (request) => {
     const answer = await makeBinding(context.broker, await parse(context, request));
     if (answer.kind === 'accepted') {
-      response.status(202).json({ operation: answer.operationId });
-      return;
+      return { status: 202, body: { operation: answer.operationId } };
     }
-    response.status(answer.kind === 'created' ? 201 : 200).json(bindingBody(context, answer.binding));
+    return { status: answer.kind === 'created' ? 201 : 200, body: bindingBody(context, answer.binding) };
   };
 }
 

@@ -1,11 +1,9 @@
-import type { Response } from 'express';
 import type { DeleteAnswer } from '../broker/unbind.js';
+import type { Answer } from './endpoint.js';
 
 /** The answer to a DELETE (specification: "Deprovisioning" and "Unbinding"). */
-export function sendDeletion(response: Response, answer: DeleteAnswer): void {
-  if (answer.kind === 'accepted') {
-    response.status(202).json({ operation: answer.operationId });
-  } else {
-    response.status(200).json({});
-  }
+export function deletionAnswer(answer: DeleteAnswer): Answer {
+  return answer.kind === 'accepted'
+    ? { status: 202, body: { operation: answer.operationId } }
+    : { status: 200, body: {} };
 }

@@ -1,12 +1,12 @@
-import type { Request, Response } from 'express';
 import { deprovision as deprovisionInstance } from '../broker/deprovision.js';
 import type { OsbContext } from './context.js';
-import { sendDeletion } from './deletion.js';
+import { deletionAnswer } from './deletion.js';
+import type { Endpoint } from './endpoint.js';
 import { acceptsIncomplete, deletedServiceAndPlan, instanceId } from './request-fields.js';
 
 /** DELETE /v2/service_instances/:instance_id (specification: "Deprovisioning"). */
-export function deprovision({ broker }: OsbContext) {
-  return async (request: Request, response: Response): Promise<void> => {
+export function deprovision({ broker }: OsbContext): Endpoint {
+  return async (request) => {
     const instance_id = instanceId(request);
     const { service_id } = deletedServiceAndPlan(request);
     const answer = await deprovisionInstance(broker, {
@@ -14,6 +14,6 @@ export function deprovision({ broker }: OsbContext) {
       service_id,
       acceptsIncomplete: acceptsIncomplete(request),
     });
-    sendDeletion(response, answer);
+    return deletionAnswer(answer);
   };
 }

@@ -1,13 +1,16 @@
-import type { Request, Response } from 'express';
 import { fetchBinding as fetch } from '../broker/fetch.js';
 import { bindingBody } from './answers.js';
 import type { OsbContext } from './context.js';
+import type { Endpoint } from './endpoint.js';
 import { bindingId, instanceId } from './request-fields.js';
 
 /** GET /v2/service_instances/:instance_id/service_bindings/:binding_id ("Fetching a Service Binding"). */
-export function fetchBinding(context: OsbContext) {
-  return async (request: Request, response: Response): Promise<void> => {
+export function fetchBinding(context: OsbContext): Endpoint {
+  return async (request) => {
     const binding = await fetch(context.broker, instanceId(request), bindingId(request));
-    response.json({ ...bindingBody(context, binding), parameters: binding.attributes.parameters });
+    return {
+      status: 200,
+      body: { ...bindingBody(context, binding), parameters: binding.attributes.parameters },
+    };
   };
 }

@@ -1,20 +1,21 @@
-import type { Request, Response } from 'express';
 import { fetchInstance as fetch } from '../broker/fetch.js';
 import { instanceBody } from './answers.js';
 import type { OsbContext } from './context.js';
+import type { Endpoint } from './endpoint.js';
 import { instanceId } from './request-fields.js';
 
 /** GET /v2/service_instances/:instance_id (specification: "Fetching a Service Instance"). */
-export function fetchInstance(context: OsbContext) {
-  return async (request: Request, response: Response): Promise<void> => {
+export function fetchInstance(context: OsbContext): Endpoint {
+  return async (request) => {
     const instance = await fetch(context.broker, instanceId(request));
     const { service_id, plan_id, parameters, maintenance_version } = instance;
-    response.json({
+    const body = {
       service_id,
       plan_id,
       ...instanceBody(context, instance),
       parameters,
       ...(maintenance_version === undefined ? {} : { maintenance_info: { version: maintenance_version } }),
-    });
+    };
+    return { status: 200, body };
   };
 }

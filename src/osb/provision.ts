@@ -1,8 +1,9 @@
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { assertMaintenanceVersion, assertParameters, requirePlan } from '../broker/plan-rules.js';
 import { type ProvisionRequest, provision as provisionInstance } from '../broker/provision.js';
 import { instanceBody } from './answers.js';
 import type { OsbContext } from './context.js';
+import type { Endpoint } from './endpoint.js';
 import {
   acceptsIncomplete,
   bodyOf,
@@ -13,11 +14,11 @@ import {
 } from './request-fields.js';
 
 /** PUT /v2/service_instances/:instance_id (specification: "Provisioning"). */
-export function provision(context: OsbContext) {
-  return async (request: Request, response: Response): Promise<void> => {
+export function provision(context: OsbContext): Endpoint {
+  return async (request) => {
     const asked = parse(context, request);
     const { created, instance } = await provisionInstance(context.broker, asked);
-    response.status(created ? 201 : 200).json(instanceBody(context, instance));
+    return { status: created ? 201 : 200, body: instanceBody(context, instance) };
   };
 }
 

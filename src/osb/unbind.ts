@@ -1,12 +1,12 @@
-import type { Request, Response } from 'express';
 import { unbind as removeBinding } from '../broker/unbind.js';
 import type { OsbContext } from './context.js';
-import { sendDeletion } from './deletion.js';
+import { deletionAnswer } from './deletion.js';
+import type { Endpoint } from './endpoint.js';
 import { acceptsIncomplete, bindingId, deletedServiceAndPlan, instanceId } from './request-fields.js';
 
 /** DELETE /v2/service_instances/:instance_id/service_bindings/:binding_id (specification: "Unbinding"). */
-export function unbind({ broker }: OsbContext) {
-  return async (request: Request, response: Response): Promise<void> => {
+export function unbind({ broker }: OsbContext): Endpoint {
+  return async (request) => {
     const instance_id = instanceId(request);
     const binding_id = bindingId(request);
     const { service_id } = deletedServiceAndPlan(request);
@@ -16,6 +16,6 @@ export function unbind({ broker }: OsbContext) {
       service_id,
       acceptsIncomplete: acceptsIncomplete(request),
     });
-    sendDeletion(response, answer);
+    return deletionAnswer(answer);
   };
 }

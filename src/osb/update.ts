@@ -1,7 +1,8 @@
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { type UpdateRequest, update as updateInstance } from '../broker/update.js';
 import { instanceBody } from './answers.js';
 import type { OsbContext } from './context.js';
+import type { Endpoint } from './endpoint.js';
 import {
   acceptsIncomplete,
   bodyOf,
@@ -13,10 +14,10 @@ import {
 } from './request-fields.js';
 
 /** PATCH /v2/service_instances/:instance_id (specification: "Updating a Service Instance"). */
-export function update(context: OsbContext) {
-  return async (request: Request, response: Response): Promise<void> => {
+export function update(context: OsbContext): Endpoint {
+  return async (request) => {
     const instance = await updateInstance(context.broker, context.catalog, parse(request));
-    response.status(200).json(instanceBody(context, instance));
+    return { status: 200, body: instanceBody(context, instance) };
   };
 }
 
