@@ -10,11 +10,13 @@ import { AccessControl } from './clusters/access-control.js';
 import { type ClusterAddress, Connection } from './clusters/connection.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './clusters/embedded/embedded-cluster.js';
 import { findEtcd } from './clusters/embedded/etcd-binary.js';
+import { EtcdError } from './clusters/etcd-errors.js';
 import { checkExternalCluster } from './clusters/external-cluster.js';
 import { TenantKeys } from './clusters/tenant-keys.js';
 import type { BrokerCredentials, Config } from './config.js';
 import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './credentials/kept-secrets.js';
 import { Sealer } from './credentials/seal.js';
+import { AlarmWatch } from './observability/alarm-watch.js';
 import type { Logger } from './observability/log.js';
 import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
@@ -86,6 +88,7 @@ export async function startApplication(
     };
     const worker = new Worker(workerParts);
     const recovery = new Recovery(workerParts, worker);
+    const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
     const broker: BrokerParts = {
       records,
       tenantKeys,
@@ -94,6 +97,8 @@ export async function startApplication(
       worker,
       cache: new InstanceCache(),
       log,
+      trouble: () => (alarms.raised.length === 0 ? undefined : alarmRefusal(alarms.raised)),
+      isNoSpace: (error) => error instanceof EtcdError && error.kind === 'no-space',
     };
     const service: OsbContext['service'] = {
       endpoints: config.advertisedEndpoints ?? address.endpoints,
@@ -112,6 +117,8 @@ export async function startApplication(
       readiness: new ReadinessCheck(connection, records, session, (ready) => metrics.setReady(ready)),
       refreshCounts: async () => metrics.setCounts(await records.counts()),
     });
+    await alarms.start();
+    undo.push(() => alarms.stop());
     await session.start();
     undo.push(() => session.stop());
     recovery.start();
@@ -151,6 +158,10 @@ async function openCluster(config: Config, log: Logger, say: (line: string) => v
     log: (level, message, details) => log[level](details ?? {}, message),
   });
   return { address: embedded, embedded };
+}
+
+function alarmRefusal(raised: readonly string[]): string {
+  return `No bindings are made while the etcd cluster has raised the alarm ${raised.join(', ')}, since they would not be safe. Ask its operator to make room (delete, compact, defragment) and to disarm the alarm.`;
 }
 
 interface BrokerAccess {

@@ -50,6 +50,10 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
   const { records, cache, session, worker } = parts;
   const { instance_id, binding_id, attributes, acceptsIncomplete } = request;
   worker.assertRoom();
+  const trouble = parts.trouble();
+  if (trouble !== undefined) {
+    throw new Unavailable(trouble);
+  }
   let instance = cache.get(instance_id) ?? (await records.readInstance(instance_id));
   let fresh = cache.get(instance_id) === undefined;
   const predecessor = await readPredecessor(parts, request);

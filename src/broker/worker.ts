@@ -6,6 +6,7 @@ import type {
   AccessControl,
   BeforeStep,
   BrokerLog,
+  ChangeResult,
   OwnSession,
   Records,
   Seals,
@@ -74,9 +75,7 @@ export class Worker {
 
   /** @throws Unavailable when there is no room for another operation */
   assertRoom(): void {
-    if (this.#stopping) {
-      throw new Unavailable('This replica of the service broker is stopping. Try again in a few seconds.');
-    }
+    this.#unlessStopping();
     if (this.#tasks.size >= MOST_RUNNING) {
       throw new Unavailable('The service broker has too many operations under way. Try again in a minute.');
     }
@@ -113,6 +112,30 @@ export class Worker {
   }
 
   /**
+   * Removes a binding without writing an intent first, which etcd refuses when it has no space left, while deleting
+   * is what makes room. Each step can be repeated; if this process dies between them, the platform's next DELETE or
+   * the operator's check completes it.
+   */
+  async removeBindingAtOnce(stored: Stored<BindingRecord>): Promise<void> {
+    await this.#removeBinding(stored, this.#unlessStopping);
+  }
+
+  /** The same for an instance: its bindings, its keys, its record. */
+  async removeInstanceAtOnce(stored: Stored<InstanceRecord>): Promise<void> {
+    const { records, tenantKeys } = this.parts;
+    const { instance_id, deployment_id } = stored.value;
+    let current: Stored<InstanceRecord> | undefined = stored;
+    while (current !== undefined) {
+      await this.#removeBindings(instance_id, this.#unlessStopping);
+      await tenantKeys.deleteAll(deployment_id, this.#unlessStopping);
+      const result: ChangeResult = await records.change({
+        instance: { id: instance_id, expected: current, next: null },
+      });
+      current = result.done ? undefined : result.instance;
+    }
+  }
+
+  /**
    * Waits for what runs, at most so many milliseconds; what is left then stops at its next step and is taken over
    * by another replica or the next start.
    */
@@ -128,6 +151,12 @@ export class Worker {
     // From here a task ends with the call to etcd that it waits for; each call has a deadline.
     await all();
   }
+
+  readonly #unlessStopping: BeforeStep = () => {
+    if (this.#stopping) {
+      throw new Unavailable('This replica of the service broker is stopping. Try again in a few seconds.');
+    }
+  };
 
   async #run(
     resource: Resource,

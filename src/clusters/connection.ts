@@ -25,8 +25,9 @@ export type CallObserver = (method: string, outcome: string, seconds: number) =>
 export const ATTEMPT_TIMEOUT_MS = 4_000;
 /** The longest that a call with all its attempts may take, in milliseconds. */
 export const CALL_TIMEOUT_MS = 8_000;
-/** For how long an endpoint that failed is tried last, in milliseconds. */
-const SUSPECT_MS = 5_000;
+/** For how long an endpoint that failed is tried last, in milliseconds; doubled each time it fails again. */
+const SUSPECT_MS = 2_000;
+const LONGEST_SUSPECT_MS = 30_000;
 const PAUSE_MS = 20;
 const SLOW_PAUSE_MS = 200;
 
@@ -56,6 +57,7 @@ function loadServices(): { [name: string]: grpc.ServiceClientConstructor } {
 class Endpoint {
   readonly host: string;
   suspectUntil = 0;
+  #suspectMs = SUSPECT_MS;
   readonly #clients = new Map<Service, grpc.Client>();
 
   constructor(
@@ -78,6 +80,20 @@ class Endpoint {
       this.#clients.set(service, client);
     }
     return client;
+  }
+
+  failed(): void {
+    const now = performance.now();
+    // Calls that were under way together fail together; that counts once.
+    if (now >= this.suspectUntil) {
+      this.suspectUntil = now + this.#suspectMs;
+      this.#suspectMs = Math.min(this.#suspectMs * 2, LONGEST_SUSPECT_MS);
+    }
+  }
+
+  answered(): void {
+    this.suspectUntil = 0;
+    this.#suspectMs = SUSPECT_MS;
   }
 
   close(): void {
@@ -160,7 +176,7 @@ export class Connection implements ICallable<Endpoint> {
   }
 
   markFailed(endpoint: Endpoint): void {
-    endpoint.suspectUntil = performance.now() + SUSPECT_MS;
+    endpoint.failed();
   }
 
   /** Makes one call without signing in, for looking at a cluster that is not known yet. */
@@ -241,6 +257,7 @@ export class Connection implements ICallable<Endpoint> {
         if (error) {
           reject(toEtcdError(error));
         } else {
+          endpoint.answered();
           resolve(response);
         }
       });

@@ -14,6 +14,8 @@ interface Transaction {
   checks: Map<string, string>;
   /** A key that must exist, whatever its revision. */
   present?: string;
+  /** A prefix under which nothing may be. */
+  empty?: string;
   puts: Map<string, unknown>;
   deletes: string[];
   /** Of the puts, those that are to vanish after a day. */
@@ -119,7 +121,17 @@ export class RecordStore implements Records {
   /** Carries out a change if all that it expects holds. Safe to repeat when the answer was lost. */
   async change(change: RecordChange): Promise<ChangeResult> {
     const transaction = this.#plan(change);
-    const commit = await this.#commit(transaction);
+    const commit = await this.#commit(transaction).catch((error: unknown) => {
+      if (!isNoSpace(error) || !isRemoval(change)) {
+        throw error;
+      }
+      // Deleting is what makes room; the history of what is deleted is not worth failing for.
+      for (const key of transaction.history) {
+        transaction.puts.delete(key);
+      }
+      transaction.history.clear();
+      return this.#send(transaction, undefined);
+    });
     if (commit.committed) {
       return { done: true, revision: commit.revision };
     }
@@ -154,6 +166,7 @@ export class RecordStore implements Records {
       checks.set(key, instance.expected?.revision ?? ABSENT);
       write(key, instance.next);
       if (instance.next === null && instance.expected !== undefined) {
+        transaction.empty = keys.bindingsOf(instance.id);
         deletes.push(keys.deployment(instance.expected.value.deployment_id));
       } else if (instance.next && instance.expected === undefined) {
         puts.set(keys.deployment(instance.next.deployment_id), { schema: 1, instance_id: instance.id });
@@ -212,6 +225,15 @@ export class RecordStore implements Records {
       const exists = { target: CompareTarget.Version, result: CompareResult.Greater, version: 0 };
       compare.push({ key: Buffer.from(transaction.present), ...exists });
     }
+    if (transaction.empty !== undefined) {
+      const range = { key: Buffer.from(transaction.empty), range_end: prefixEnd(transaction.empty) };
+      compare.push({
+        ...range,
+        target: CompareTarget.Create,
+        result: CompareResult.Equal,
+        create_revision: ABSENT,
+      });
+    }
     const response = await this.connection.kv.txn({
       compare,
       success: [
@@ -269,6 +291,15 @@ export class RecordStore implements Records {
       range.key = Buffer.concat([last.key, Buffer.from([0])]);
     }
   }
+}
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof EtcdError && error.kind === 'no-space';
+}
+
+/** Whether a change writes nothing but the history of what it deletes. */
+function isRemoval({ instance, binding, opened }: RecordChange): boolean {
+  return opened === undefined && !instance?.next && !binding?.next;
 }
 
 function rangeOf(prefix: string): IRangeRequest {
