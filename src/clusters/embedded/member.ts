@@ -73,6 +73,11 @@ export class Member {
     this.#supervision ??= this.#supervise();
   }
 
+  /** Announces a stop: from now on etcd is neither restarted nor are its complaints logged. */
+  prepareStop(): void {
+    this.#stopping.abort();
+  }
+
   /** Ends etcd: softly, and by force if it still runs after 10 s. May be called several times and at any moment. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -88,7 +93,7 @@ export class Member {
   }
 
   async #stop(): Promise<void> {
-    this.#stopping.abort();
+    this.prepareStop();
     await this.#supervision;
     const etcd = this.#process;
     if (etcd === undefined) {
