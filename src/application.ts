@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { Expirer } from './broker/expirer.js';
 import { InstanceCache } from './broker/instance-cache.js';
 import type { BrokerParts } from './broker/parts.js';
 import { Recovery } from './broker/recovery.js';
@@ -22,6 +23,7 @@ import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
 import { createApp } from './osb/app.js';
 import type { OsbContext } from './osb/context.js';
+import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
@@ -97,6 +99,7 @@ export async function startApplication(
       worker,
       cache: new InstanceCache(),
       log,
+      clock: new ClusterClock(connection, session),
       trouble: () => (alarms.raised.length === 0 ? undefined : alarmRefusal(alarms.raised)),
       isNoSpace: (error) => error instanceof EtcdError && error.kind === 'no-space',
     };
@@ -123,6 +126,9 @@ export async function startApplication(
     undo.push(() => session.stop());
     recovery.start();
     undo.push(() => recovery.stop());
+    const expirer = new Expirer(broker, workerParts.access);
+    expirer.start();
+    undo.push(() => expirer.stop());
     const server = createServer(LIMITS, app);
     server.maxConnections = MOST_CONNECTIONS;
     const url = await listen(server, config.port);
