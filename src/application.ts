@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { Expirer } from './broker/expirer.js';
 import { InstanceCache } from './broker/instance-cache.js';
+import { Janitor } from './broker/janitor.js';
 import type { BrokerParts } from './broker/parts.js';
 import { Recovery } from './broker/recovery.js';
 import { Worker } from './broker/worker.js';
@@ -63,9 +64,13 @@ export async function startApplication(
   const catalog = loadCatalog(config.catalogPath);
   const metrics = new Metrics();
   const { address, embedded } = await openCluster(config, log, say);
-  const connection = new Connection(address, (method, outcome, seconds) =>
-    metrics.etcdCall(method, outcome, seconds),
-  );
+  let janitor: Janitor | undefined;
+  const connection = new Connection(address, (method, outcome, seconds) => {
+    metrics.etcdCall(method, outcome, seconds);
+    if (outcome === 'timeout' || outcome === 'unavailable') {
+      janitor?.suspect();
+    }
+  });
   const undo: (() => Promise<unknown> | undefined)[] = [
     async () => embedded?.stop(),
     async () => connection.close(),
@@ -126,6 +131,9 @@ export async function startApplication(
     undo.push(() => session.stop());
     recovery.start();
     undo.push(() => recovery.stop());
+    janitor = new Janitor(workerParts);
+    janitor.start();
+    undo.push(async () => janitor?.stop());
     const expirer = new Expirer(broker, workerParts.access);
     expirer.start();
     undo.push(() => expirer.stop());

@@ -101,6 +101,22 @@ export class RecordStore implements Records {
     };
   }
 
+  async recordedNames(): Promise<Set<string>> {
+    const range = rangeOf(keys.names);
+    const names = new Set<string>();
+    for (;;) {
+      const { kvs, more } = await this.connection.kv.range({ ...range, keys_only: true, limit: 10_000 });
+      for (const { key } of kvs) {
+        names.add(key.toString('utf8').slice(keys.names.length));
+      }
+      const last = kvs.at(-1);
+      if (!more || last === undefined) {
+        return names;
+      }
+      range.key = Buffer.concat([last.key, Buffer.from([0])]);
+    }
+  }
+
   async hasExpiring(): Promise<boolean> {
     const { kvs } = await this.connection.kv.range({ ...rangeOf(keys.expiring), limit: 1, keys_only: true });
     return kvs.length > 0;
@@ -191,13 +207,18 @@ export class RecordStore implements Records {
       const key = keys.binding(binding.instance_id, binding.binding_id);
       checks.set(key, binding.expected?.revision ?? ABSENT);
       write(key, binding.next);
+      const { instance_id, binding_id } = binding;
+      if (binding.expected === undefined && binding.next) {
+        puts.set(keys.name(binding.next.role), { schema: 1, instance_id, binding_id });
+      } else if (binding.expected !== undefined && binding.next === null) {
+        deletes.push(keys.name(binding.expected.value.role));
+      }
       const awaited = awaitedExpiry(binding.expected?.value);
       const next = binding.next === undefined ? awaited : awaitedExpiry(binding.next ?? undefined);
-      const index = (dueMs: number) => keys.expiry(dueMs, binding.instance_id, binding.binding_id);
+      const index = (dueMs: number) => keys.expiry(dueMs, instance_id, binding_id);
       if (awaited !== undefined && next === undefined) {
         deletes.push(index(awaited));
       } else if (next !== undefined && awaited === undefined) {
-        const { instance_id, binding_id } = binding;
         puts.set(index(next), { schema: 1, instance_id, binding_id });
       }
     }
