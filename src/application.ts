@@ -1,7 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { Expirer } from './broker/expirer.js';
 import { InstanceCache } from './broker/instance-cache.js';
+import { Janitor } from './broker/janitor.js';
 import type { BrokerParts } from './broker/parts.js';
 import { Recovery } from './broker/recovery.js';
 import { Worker } from './broker/worker.js';
@@ -22,6 +24,7 @@ import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
 import { createApp } from './osb/app.js';
 import type { OsbContext } from './osb/context.js';
+import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
@@ -61,9 +64,13 @@ export async function startApplication(
   const catalog = loadCatalog(config.catalogPath);
   const metrics = new Metrics();
   const { address, embedded } = await openCluster(config, log, say);
-  const connection = new Connection(address, (method, outcome, seconds) =>
-    metrics.etcdCall(method, outcome, seconds),
-  );
+  let janitor: Janitor | undefined;
+  const connection = new Connection(address, (method, outcome, seconds) => {
+    metrics.etcdCall(method, outcome, seconds);
+    if (outcome === 'timeout' || outcome === 'unavailable') {
+      janitor?.suspect();
+    }
+  });
   const undo: (() => Promise<unknown> | undefined)[] = [
     async () => embedded?.stop(),
     async () => connection.close(),
@@ -97,6 +104,7 @@ export async function startApplication(
       worker,
       cache: new InstanceCache(),
       log,
+      clock: new ClusterClock(connection, session),
       trouble: () => (alarms.raised.length === 0 ? undefined : alarmRefusal(alarms.raised)),
       isNoSpace: (error) => error instanceof EtcdError && error.kind === 'no-space',
     };
@@ -123,6 +131,12 @@ export async function startApplication(
     undo.push(() => session.stop());
     recovery.start();
     undo.push(() => recovery.stop());
+    janitor = new Janitor(workerParts);
+    janitor.start();
+    undo.push(async () => janitor?.stop());
+    const expirer = new Expirer(broker, workerParts.access);
+    expirer.start();
+    undo.push(() => expirer.stop());
     const server = createServer(LIMITS, app);
     server.maxConnections = MOST_CONNECTIONS;
     const url = await listen(server, config.port);

@@ -22,6 +22,13 @@ export type BeforeStep = () => void;
 export class AccessControl {
   constructor(readonly connection: Connection) {}
 
+  /** The names of this broker's roles and users that exist; others are not its business. */
+  async names(): Promise<Set<string>> {
+    const { auth } = this.connection;
+    const [{ roles }, { users }] = await Promise.all([auth.roleList(), auth.userList()]);
+    return new Set([...roles, ...users].filter(isBindingName));
+  }
+
   /**
    * Makes the role with its permission, the user with its password, and joins them.
    * @throws EtcdError

@@ -101,6 +101,37 @@ export class RecordStore implements Records {
     };
   }
 
+  async recordedNames(): Promise<Set<string>> {
+    const range = rangeOf(keys.names);
+    const names = new Set<string>();
+    for (;;) {
+      const { kvs, more } = await this.connection.kv.range({ ...range, keys_only: true, limit: 10_000 });
+      for (const { key } of kvs) {
+        names.add(key.toString('utf8').slice(keys.names.length));
+      }
+      const last = kvs.at(-1);
+      if (!more || last === undefined) {
+        return names;
+      }
+      range.key = Buffer.concat([last.key, Buffer.from([0])]);
+    }
+  }
+
+  async hasExpiring(): Promise<boolean> {
+    const { kvs } = await this.connection.kv.range({ ...rangeOf(keys.expiring), limit: 1, keys_only: true });
+    return kvs.length > 0;
+  }
+
+  /** Bindings whose time is up, the earliest first, at most `limit` of them. */
+  async dueBindings(nowMs: number, limit = 100): Promise<{ instance_id: string; binding_id: string }[]> {
+    const { kvs } = await this.connection.kv.range({
+      key: Buffer.from(keys.expiring),
+      range_end: Buffer.from(keys.expiringBefore(nowMs)),
+      limit,
+    });
+    return kvs.map((kv) => stored<{ instance_id: string; binding_id: string }>(kv).value);
+  }
+
   /** How many instances, bindings and open operations there are. */
   async counts(options?: CallOptions): Promise<{ instances: number; bindings: number; open: number }> {
     const count = async (prefix: string) =>
@@ -176,6 +207,20 @@ export class RecordStore implements Records {
       const key = keys.binding(binding.instance_id, binding.binding_id);
       checks.set(key, binding.expected?.revision ?? ABSENT);
       write(key, binding.next);
+      const { instance_id, binding_id } = binding;
+      if (binding.expected === undefined && binding.next) {
+        puts.set(keys.name(binding.next.role), { schema: 1, instance_id, binding_id });
+      } else if (binding.expected !== undefined && binding.next === null) {
+        deletes.push(keys.name(binding.expected.value.role));
+      }
+      const awaited = awaitedExpiry(binding.expected?.value);
+      const next = binding.next === undefined ? awaited : awaitedExpiry(binding.next ?? undefined);
+      const index = (dueMs: number) => keys.expiry(dueMs, instance_id, binding_id);
+      if (awaited !== undefined && next === undefined) {
+        deletes.push(index(awaited));
+      } else if (next !== undefined && awaited === undefined) {
+        puts.set(index(next), { schema: 1, instance_id, binding_id });
+      }
     }
     if (opened !== undefined) {
       const { id, instance_id, binding_id, owner } = opened;
@@ -291,6 +336,11 @@ export class RecordStore implements Records {
       range.key = Buffer.concat([last.key, Buffer.from([0])]);
     }
   }
+}
+
+/** When a binding is due to expire, if it is to and has not yet. */
+function awaitedExpiry(binding: BindingRecord | undefined): number | undefined {
+  return binding?.expired ? undefined : binding?.expiry?.due_ms;
 }
 
 function isNoSpace(error: unknown): boolean {
