@@ -19,6 +19,8 @@ const CONTINUATIONS = ['the request again', 'a clean-up DELETE', 'nothing'] as c
 type Continuation = (typeof CONTINUATIONS)[number];
 /** Right before etcd gets the call, or right after it has carried it out. */
 const MOMENTS = ['before', 'after'] as const;
+/** The steps that one kill serves; no operation has seven. */
+const ROUNDS = [[1, 2, 3], [4, 5, 6], [7]];
 /** How long a held call may take to show up; an attempt's own time-out is 4 s. */
 const HELD_WITHIN_MS = 3_500;
 const RECOVERED_WITHIN_MS = 10_000;
@@ -34,7 +36,8 @@ interface Case {
   binding: string;
   /** What the calls of this case carry, besides the instance's id. */
   deployment?: string;
-  seen: number;
+  /** The different calls that came. One that etcd refused for a stale auth revision comes twice, as one. */
+  seen: Set<string>;
   held: boolean;
   answered?: Reply | undefined;
 }
@@ -60,15 +63,13 @@ describe('A broker that is killed at any step', () => {
   /** Each operation's number of steps, as it comes out. */
   const steps = new Map<Operation, number>();
 
-  for (let step = 1; step <= 7; step += 1) {
-    it(`in its step ${step} leaves nothing lost, leaked or half done`, async function () {
-      const operations = OPERATIONS.filter((operation) => !steps.has(operation));
-      if (operations.length === 0) {
-        this.skip();
-      }
-      const cases = operations.flatMap((operation) =>
-        MOMENTS.flatMap((moment) =>
-          CONTINUATIONS.map((continuation) => newCase(operation, step, moment, continuation)),
+  for (const round of ROUNDS) {
+    it(`in step ${round.join(', ')} leaves nothing lost, leaked or half done`, async () => {
+      const cases = OPERATIONS.flatMap((operation) =>
+        round.flatMap((step) =>
+          MOMENTS.flatMap((moment) =>
+            CONTINUATIONS.map((continuation) => newCase(operation, step, moment, continuation)),
+          ),
         ),
       );
       await Promise.all(cases.map((each) => prepare(broker, each)));
@@ -83,7 +84,7 @@ describe('A broker that is killed at any step', () => {
         assert.ok(each.held || each.answered !== undefined, `${each.name}: neither held nor answered`);
         if (!each.held) {
           // It has no such step: it was done before.
-          steps.set(each.operation, step - 1);
+          steps.set(each.operation, Math.min(steps.get(each.operation) ?? Infinity, each.step - 1));
           assert.ok([200, 201].includes(each.answered?.status ?? 0), `${each.name}: ${each.answered?.text}`);
         }
       }
@@ -128,7 +129,7 @@ function newCase(
   const instance = `instance-${id}`;
   return {
     ...{ name, operation, step, moment, continuation, instance, binding: 'the-binding' },
-    seen: 0,
+    seen: new Set(),
     held: false,
   };
 }
@@ -178,7 +179,7 @@ function holdCalls(proxy: EtcdProxy, cases: readonly Case[]): void {
     );
     if (found !== undefined) {
       owners.set(call, found);
-      found.seen += 1;
+      found.seen.add(`${call.path} ${call.message.toString('latin1')}`);
     }
     return found;
   };
@@ -191,12 +192,14 @@ function holdCalls(proxy: EtcdProxy, cases: readonly Case[]): void {
     if (each === undefined) {
       return 'pass';
     }
-    const isDue = each.moment === 'before' && each.seen === each.step;
+    const isDue = each.moment === 'before' && each.seen.size === each.step;
     return each.held || isDue ? hold(each) : 'pass';
   };
   proxy.after = (call) => {
     const each = owners.get(call);
-    return each?.moment === 'after' && each.seen === each.step ? hold(each) : 'pass';
+    return each?.moment === 'after' && each.seen.size === each.step && call.status === '0'
+      ? hold(each)
+      : 'pass';
   };
 }
 

@@ -18,6 +18,8 @@ export interface EtcdCall {
   message: Buffer;
   /** Its place among the calls that change something, from 1; 0 for one that only reads. */
   number: number;
+  /** How etcd answered, once it has: gRPC's status, `0` when all is well. */
+  status?: string;
 }
 
 /**
@@ -139,6 +141,7 @@ export class EtcdProxy {
         return;
       }
       const response = await this.#forward(headers, body);
+      call.status = String((response.trailers ?? response.headers)['grpc-status']);
       await this.#pause();
       if ((await this.after(call)) === 'drop') {
         return;
