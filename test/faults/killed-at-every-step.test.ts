@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { Reply } from '../support/broker.js';
 import { bindingPath, instancePath } from '../support/broker.js';
-import { BrokerProcess } from '../support/broker-process.js';
-import { TestCluster } from '../support/cluster.js';
-import { type EtcdCall, EtcdProxy, type Verdict } from '../support/etcd-proxy.js';
-import { assertOracle, credentialsWork, type Inventory, takeInventory } from '../support/oracle.js';
+import { BrokerProcess } from './support/broker-process.js';
+import { TestCluster } from './support/cluster.js';
+import { type EtcdCall, EtcdProxy, type Verdict } from './support/etcd-proxy.js';
+import { assertOracle, credentialsWork, type Inventory, takeInventory } from './support/oracle.js';
 
 /*
  * Each case is one instance with its own request, which is stopped at its own step: the proxy holds that call (before

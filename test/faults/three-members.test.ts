@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { BrokerProcess } from '../support/broker-process.js';
-import { TestCluster } from '../support/cluster.js';
-import { FaultTimes, freeze, leaderOf, quorumReturns } from '../support/faults.js';
-import { commands, Platform } from '../support/platform.js';
+import { BrokerProcess } from './support/broker-process.js';
+import { TestCluster } from './support/cluster.js';
+import { FaultTimes, freeze, leaderOf, quorumReturns } from './support/faults.js';
+import { commands, Platform } from './support/platform.js';
 
 /** Full service is back so long after the quorum is. */
 const GRACE_MS = 5_000;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { BrokerProcess } from '../support/broker-process.js';
-import { TestCluster } from '../support/cluster.js';
-import { commands, Platform } from '../support/platform.js';
+import { BrokerProcess } from './support/broker-process.js';
+import { TestCluster } from './support/cluster.js';
+import { commands, Platform } from './support/platform.js';
 
 const ROUNDS = 4;
 const COMMANDS = 500;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import type { BindingRecord, InstanceRecord, OperationRecord } from '../../src/broker/model.js';
-import { Sealer } from '../../src/credentials/seal.js';
-import { Secret } from '../../src/credentials/secret.js';
-import { keys, prefixEnd } from '../../src/records/keys.js';
+import type { BindingRecord, InstanceRecord, OperationRecord } from '../../../src/broker/model.js';
+import { Sealer } from '../../../src/credentials/seal.js';
+import { Secret } from '../../../src/credentials/secret.js';
+import { keys, prefixEnd } from '../../../src/records/keys.js';
 import type { Login, TestCluster } from './cluster.js';
 
 /** All that the broker has written and made in a cluster. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { bindingPath, instancePath, type Reply } from './broker.js';
+import { bindingPath, instancePath, type Reply } from '../../support/broker.js';
 import type { BrokerProcess } from './broker-process.js';
 import type { TestCluster } from './cluster.js';
 import { assertOracle, credentialsWork, takeInventory } from './oracle.js';

@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { PASSWORD, TestBroker, USERNAME } from './broker.js';
+import { PASSWORD, TestBroker, USERNAME } from '../../support/broker.js';
 
-const MAIN = path.resolve(import.meta.dirname, '../../src/main.js');
+const MAIN = path.resolve(import.meta.dirname, '../../../src/main.js');
 const START_TIMEOUT_MS = 30_000;
 const KEPT_LINES = 2_000;
 
@@ -33,6 +33,7 @@ export class BrokerProcess extends TestBroker {
   #url = '';
   #exited: Promise<number | NodeJS.Signals | null> = Promise.resolve(null);
   readonly #preload: readonly string[];
+  #isMeant = false;
 
   constructor({ env, preload = [] }: BrokerProcessOptions) {
     super('', env);
@@ -66,11 +67,16 @@ export class BrokerProcess extends TestBroker {
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const errors: string[] = [];
+    this.#isMeant = false;
     this.#child = child;
     running.add(child);
     this.#exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         running.delete(child);
+        if (!this.#isMeant) {
+          console.error(`A broker ended by itself (${signal ?? code}): ${errors.slice(-30).join('\n')}`);
+        }
         resolve(signal ?? code);
       });
     });
@@ -87,7 +93,6 @@ export class BrokerProcess extends TestBroker {
         }
       });
     });
-    const errors: string[] = [];
     createInterface({ input: child.stderr }).on('line', (line) => {
       errors.push(line);
       this.said.push(line);
@@ -113,6 +118,7 @@ export class BrokerProcess extends TestBroker {
 
   /** Sends a signal and, unless it only pauses or continues the process, waits for its end. */
   async kill(signal: NodeJS.Signals): Promise<void> {
+    this.#isMeant ||= signal === 'SIGTERM' || signal === 'SIGKILL';
     this.#child?.kill(signal);
     if (signal !== 'SIGSTOP' && signal !== 'SIGCONT' && signal !== 'SIGUSR2') {
       await this.#exited;
