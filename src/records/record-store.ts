@@ -101,6 +101,21 @@ export class RecordStore implements Records {
     };
   }
 
+  /** For repairs: puts a binding's name into the index again. */
+  async indexName({ role, instance_id, binding_id }: BindingRecord): Promise<void> {
+    await this.#put(keys.name(role), { schema: 1, instance_id, binding_id });
+  }
+
+  /** For repairs: puts an operation into the index of open operations again. */
+  async indexOpenOperation(operation: OpenOperation): Promise<void> {
+    await this.#put(keys.openOperation(operation.operation_id), { schema: 1, ...operation });
+  }
+
+  /** For repairs: takes an operation out of the index of open operations. */
+  async forgetOpenOperation(operationId: string): Promise<void> {
+    await this.connection.kv.deleteRange({ key: Buffer.from(keys.openOperation(operationId)) });
+  }
+
   async recordedNames(): Promise<Set<string>> {
     const range = rangeOf(keys.names);
     const names = new Set<string>();
@@ -315,6 +330,10 @@ export class RecordStore implements Records {
       count_only: true,
     });
     return Number(count) > 0;
+  }
+
+  async #put(key: string, value: unknown): Promise<void> {
+    await this.connection.kv.put({ key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) });
   }
 
   async #read<T>(key: string): Promise<Stored<T> | undefined> {
