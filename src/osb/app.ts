@@ -71,25 +71,31 @@ export function createApp(parts: AppParts): Express {
   });
 
   app.use('/v2', apiVersion, originatingIdentity);
-  app.get('/v2/catalog', catalog(parts));
-  // A platform may leave the content type out; nothing but JSON ever comes here.
-  app.use('/v2', express.json({ limit: LONGEST_BODY, type: () => true }));
+  app.route('/v2/catalog').get(catalog(parts)).all(methodNotAllowed('GET'));
   app.use('/v2', (_request, response, next) => {
     response.setHeader('Cache-Control', 'no-store');
     next();
   });
-  app.get(`${INSTANCE}/last_operation`, serve(lastOperation(parts, 'instance')));
-  app.get(`${BINDING}/last_operation`, serve(lastOperation(parts, 'binding')));
+  // A platform may leave the content type out; nothing but JSON ever comes here.
+  const json = express.json({ limit: LONGEST_BODY, type: () => true });
+  app
+    .route(`${INSTANCE}/last_operation`)
+    .get(serve(lastOperation(parts, 'instance')))
+    .all(methodNotAllowed('GET'));
+  app
+    .route(`${BINDING}/last_operation`)
+    .get(serve(lastOperation(parts, 'binding')))
+    .all(methodNotAllowed('GET'));
   app
     .route(INSTANCE)
-    .put(serve(provision(parts)))
+    .put(json, serve(provision(parts)))
     .get(serve(fetchInstance(parts)))
-    .patch(serve(update(parts)))
+    .patch(json, serve(update(parts)))
     .delete(serve(deprovision(parts)))
     .all(methodNotAllowed('GET, PUT, PATCH, DELETE'));
   app
     .route(BINDING)
-    .put(serve(bind(parts)))
+    .put(json, serve(bind(parts)))
     .get(serve(fetchBinding(parts)))
     .delete(serve(unbind(parts)))
     .all(methodNotAllowed('GET, PUT, DELETE'));
@@ -137,6 +143,10 @@ function refusal(thrown: unknown): unknown {
   }
   if (type === 'entity.parse.failed') {
     return new HttpError(400, 'The body is not valid JSON.');
+  }
+  if (type === 'charset.unsupported' || type === 'encoding.unsupported') {
+    // The specification's "Content Type" has 400 for it.
+    return new HttpError(400, 'The body must be JSON in UTF-8, as it is or compressed with gzip.');
   }
   if (thrown instanceof URIError) {
     return new HttpError(400, 'The address has a malformed percent-encoding.');
