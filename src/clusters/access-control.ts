@@ -23,10 +23,25 @@ export class AccessControl {
   constructor(readonly connection: Connection) {}
 
   /**
-   * Makes the role with its permission, the user with its password, and joins them.
+   * Makes the role with its permission and, beside it, the user with its password; then joins them.
    * @throws EtcdError
    */
   async grant(names: AccessNames, password: Secret, before: BeforeStep): Promise<void> {
+    // Both have ended when this goes on or gives up, so no call is under way when a caller then removes its work.
+    const halves = await Promise.allSettled([
+      this.#makeRole(names, before),
+      this.#makeUser(names.username, password, before),
+    ]);
+    for (const half of halves) {
+      if (half.status === 'rejected') {
+        throw half.reason;
+      }
+    }
+    before();
+    await this.connection.auth.userGrantRole({ user: names.username, role: names.role });
+  }
+
+  async #makeRole(names: AccessNames, before: BeforeStep): Promise<void> {
     const { auth } = this.connection;
     before();
     await tolerate('already-exists', auth.roleAdd({ name: names.role }));
@@ -39,18 +54,17 @@ export class AccessControl {
         range_end: endOf(names.key_prefix),
       },
     });
+  }
+
+  async #makeUser(name: string, password: Secret, before: BeforeStep): Promise<void> {
+    const { auth } = this.connection;
     before();
-    const added = await tolerate(
-      'already-exists',
-      auth.userAdd({ name: names.username, password: password.reveal() }),
-    );
+    const added = await tolerate('already-exists', auth.userAdd({ name, password: password.reveal() }));
     if (!added) {
       before();
       // It may be the work of an attempt that was interrupted, with a password that was lost with it.
-      await auth.userChangePassword({ name: names.username, password: password.reveal() });
+      await auth.userChangePassword({ name, password: password.reveal() });
     }
-    before();
-    await auth.userGrantRole({ user: names.username, role: names.role });
   }
 
   /**
