@@ -7,6 +7,7 @@ import type { Connection } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
 import { keys, prefixEnd } from './keys.js';
+import { TransactionBatches } from './transaction-batches.js';
 
 /** A transaction on the keys of records. */
 interface Transaction {
@@ -28,6 +29,8 @@ type Commit =
   | { committed: false; current: ReadonlyMap<string, Stored<unknown>> };
 
 const ABSENT = '0';
+/** About how long a transaction is without the values that it puts. */
+const BYTES_BESIDE_VALUES = 4_096;
 
 /**
  * Reads and changes the broker's records in etcd. Each change is one transaction on conditions.
@@ -35,6 +38,8 @@ const ABSENT = '0';
  * Public methods throw `EtcdError` when etcd does not answer or refuses.
  */
 export class RecordStore implements Records {
+  readonly #batches = new TransactionBatches((request, options) => this.connection.kv.txn(request, options));
+
   constructor(
     readonly connection: Connection,
     readonly historyLease: HistoryLease,
@@ -294,16 +299,21 @@ export class RecordStore implements Records {
         create_revision: ABSENT,
       });
     }
-    const response = await this.connection.kv.txn({
-      compare,
-      success: [
-        ...puts.map(({ key, value }): IRequestOp => {
-          const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
-          return { request_put: { key: Buffer.from(key), value, ...lease } };
-        }),
-        ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
-      ],
-      failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+    const response = await this.#batches.commit({
+      request: {
+        compare,
+        success: [
+          ...puts.map(({ key, value }): IRequestOp => {
+            const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
+            return { request_put: { key: Buffer.from(key), value, ...lease } };
+          }),
+          ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
+        ],
+        failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+      },
+      writes: [...transaction.puts.keys(), ...transaction.deletes],
+      reads: transaction.present === undefined ? checked : [...checked, transaction.present],
+      bytes: puts.reduce((sum, { key, value }) => sum + key.length + value.length, BYTES_BESIDE_VALUES),
     });
     if (response.succeeded) {
       return { committed: true, revision: response.header.revision };
