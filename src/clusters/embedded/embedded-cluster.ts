@@ -160,6 +160,9 @@ function assemble(
   let stopped: Promise<void> | undefined;
   async function stop(): Promise<void> {
     clearInterval(timer);
+    for (const member of members) {
+      member.prepareStop();
+    }
     try {
       // One after the other: a leader hands over before it goes, and would wait 7 s for members that are going too.
       for (const member of members) {
