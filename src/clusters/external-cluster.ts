@@ -1,5 +1,5 @@
 import type { ExternalCluster } from '../config.js';
-import type { Connection } from './connection.js';
+import { type Connection, within } from './connection.js';
 import { EtcdError } from './etcd-errors.js';
 
 /** The cluster can't be used as it is. The message is one line that says what to do. */
@@ -65,7 +65,7 @@ async function reach(connection: Connection, cluster: ExternalCluster): Promise<
 /** etcd 3.5 and later tell their version only to who has signed in. */
 async function signedInVersion(connection: Connection): Promise<string> {
   try {
-    return (await connection.maintenance.status({ deadline: Date.now() + REACH_TIMEOUT_MS })).version;
+    return (await connection.maintenance.status(within(REACH_TIMEOUT_MS))).version;
   } catch (error) {
     throw refused(error);
   }

@@ -93,7 +93,7 @@ export class RecordStore implements Records {
   }
 
   /** What is under way, at most `limit` of it, and which sessions live. */
-  async openOperations(limit = 200): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
+  async openOperations(limit = 5_000): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
     // The operations first: an owner that is missing afterwards was gone when its operation was still open.
     const open = await this.connection.kv.range({ ...rangeOf(keys.open), limit });
     if (open.kvs.length === 0) {

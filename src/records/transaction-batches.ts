@@ -1,8 +1,8 @@
 import type { ITxnRequest, ITxnResponse } from 'etcd3';
-import { CALL_TIMEOUT_MS } from '../clusters/connection.js';
+import { CALL_TIMEOUT_MS, within } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 
-/** Sends one transaction. `deadline` is the epoch in milliseconds at which all attempts end. */
+/** Sends one transaction, with a deadline as `within` makes it. */
 export type SendTransaction = (request: ITxnRequest, options: { deadline: number }) => Promise<ITxnResponse>;
 
 /** A transaction with the keys that it touches; nothing else may be in it. */
@@ -18,7 +18,7 @@ export interface KeyedTransaction {
 
 interface Waiting {
   transaction: KeyedTransaction;
-  /** When the caller's patience ends, in milliseconds since 1970. */
+  /** When the caller's patience ends (see `within`). */
   deadline: number;
   resolve: (response: ITxnResponse) => void;
   reject: (error: unknown) => void;
@@ -52,7 +52,7 @@ export class TransactionBatches {
   /** @throws EtcdError as a call of its own would */
   commit(transaction: KeyedTransaction): Promise<ITxnResponse> {
     return new Promise((resolve, reject) => {
-      const deadline = Date.now() + CALL_TIMEOUT_MS;
+      const { deadline } = within(CALL_TIMEOUT_MS);
       const timer = setTimeout(() => waiting.reject(timedOut()), CALL_TIMEOUT_MS);
       const waiting: Waiting = {
         transaction,
@@ -88,7 +88,7 @@ export class TransactionBatches {
 
   /** Those that can go together, the oldest first. Whoever has waited too long was told so by its timer. */
   #takeBatch(): Waiting[] {
-    const now = Date.now();
+    const now = within(0).deadline;
     const batch: Waiting[] = [];
     const left: Waiting[] = [];
     const read = new Set<string>();
