@@ -82,6 +82,8 @@ class Endpoint {
       // All services of one endpoint share one HTTP/2 connection through grpc-js's global pool of subchannels.
       client = new Constructor(this.host, this.credentials, {
         'grpc.max_receive_message_length': -1,
+        // exec repeats what may be repeated; grpc-js would only keep every message for a repetition that never comes.
+        'grpc.enable_retries': 0,
         'grpc.initial_reconnect_backoff_ms': 100,
         'grpc.max_reconnect_backoff_ms': 1_000,
       });
