@@ -10,7 +10,8 @@ import { PASSWORD, TestBroker, USERNAME } from './broker.js';
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 /** What `npm start` runs. */
 const START = path.join(ROOT, 'scripts', 'start.mjs');
-const START_TIMEOUT_MS = 20_000;
+// The first start of all may have to download an etcd.
+const START_TIMEOUT_MS = 60_000;
 const END_TIMEOUT_MS = 50_000;
 
 export interface Ended {
