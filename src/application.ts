@@ -23,6 +23,7 @@ import type { Logger } from './observability/log.js';
 import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
 import { createApp } from './osb/app.js';
+import { clientError } from './osb/client-error.js';
 import type { OsbContext } from './osb/context.js';
 import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
@@ -139,6 +140,7 @@ export async function startApplication(
     undo.push(() => expirer.stop());
     const server = createServer(LIMITS, app);
     server.maxConnections = MOST_CONNECTIONS;
+    server.on('clientError', clientError);
     const url = await listen(server, config.port);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {

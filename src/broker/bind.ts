@@ -96,12 +96,13 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
       const ended = await awaitEnd(parts, next, operation.id, task, { acceptsIncomplete, began: true });
       return conclude(ended, operation.id, 'created', next);
     }
-    instance = result.instance;
-    cache.set(instance_id, instance);
-    fresh = true;
     if (result.binding !== undefined) {
       return repeat(parts, request, result.binding.value);
     }
+    worker.assertChanged(instance, result.instance);
+    instance = result.instance;
+    cache.set(instance_id, instance);
+    fresh = true;
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');
 }

@@ -66,6 +66,7 @@ export async function deprovision(parts: BrokerParts, request: DeprovisionReques
       const outcome = await awaitEnd(parts, { instance_id }, operation.id, task, waiting);
       return outcome === 'accepted' ? { kind: 'accepted', operationId: operation.id } : { kind: 'deleted' };
     }
+    worker.assertChanged(stored, result.instance);
     stored = result.instance;
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');

@@ -64,6 +64,7 @@ export async function unbind(parts: BrokerParts, request: UnbindRequest): Promis
       }
       return conclude(parts, next, { acceptsIncomplete: request.acceptsIncomplete, began: true });
     }
+    worker.assertChanged(stored, result.binding);
     stored = result.binding;
   }
   throw new Unavailable('The service binding changes all the time. Try again in a few seconds.');

@@ -106,6 +106,16 @@ export class Worker {
     return task.done;
   }
 
+  /**
+   * Why an intent was refused although nothing has changed: it needs this replica's session, which is gone.
+   * @throws Unavailable if that is so
+   */
+  assertChanged(expected: Stored<unknown> | undefined, found: Stored<unknown> | undefined): void {
+    if (expected?.revision === found?.revision) {
+      throw new Unavailable('The service broker has lost its session with etcd. Try again in a few seconds.');
+    }
+  }
+
   /** The end of the task that runs for a record here, undefined when none does. */
   runningTask(resource: Resource): Promise<Ended | undefined> | undefined {
     return this.#tasks.get(nameOf(resource))?.done;

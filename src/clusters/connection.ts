@@ -31,6 +31,14 @@ const LONGEST_SUSPECT_MS = 30_000;
 const PAUSE_MS = 20;
 const SLOW_PAUSE_MS = 200;
 
+/**
+ * A deadline for a call, so many milliseconds from now, as the calls of a {@link Connection} take it. It counts by the
+ * monotonic clock, so a wall clock that jumps neither cuts calls short nor lets them hang.
+ */
+export function within(milliseconds: number): { deadline: number } {
+  return { deadline: performance.timeOrigin + performance.now() + milliseconds };
+}
+
 type Service = Parameters<ICallable<unknown>['exec']>[0];
 type UnaryMethod = (
   payload: unknown,
@@ -74,6 +82,8 @@ class Endpoint {
       // All services of one endpoint share one HTTP/2 connection through grpc-js's global pool of subchannels.
       client = new Constructor(this.host, this.credentials, {
         'grpc.max_receive_message_length': -1,
+        // exec repeats what may be repeated; grpc-js would only keep every message for a repetition that never comes.
+        'grpc.enable_retries': 0,
         'grpc.initial_reconnect_backoff_ms': 100,
         'grpc.max_reconnect_backoff_ms': 1_000,
       });
@@ -138,10 +148,10 @@ export class Connection implements ICallable<Endpoint> {
     this.#observe = observe;
   }
 
-  /** Makes one call. `options.deadline`, if given, is the epoch in milliseconds at which all attempts end. */
+  /** Makes one call. `options`, if given, come from {@link within} and bound all attempts together. */
   async exec<T>(service: Service, method: string, payload: unknown, options?: grpc.CallOptions): Promise<T> {
-    const budget = options?.deadline === undefined ? CALL_TIMEOUT_MS : Number(options.deadline) - Date.now();
-    const endAt = performance.now() + budget;
+    const deadline = options?.deadline ?? within(CALL_TIMEOUT_MS).deadline;
+    const endAt = Number(deadline) - performance.timeOrigin;
     for (let attempt = 0; ; attempt += 1) {
       const startedAt = performance.now();
       try {

@@ -1,4 +1,4 @@
-import type { Connection } from '../clusters/connection.js';
+import { type Connection, within } from '../clusters/connection.js';
 
 const LOOK_MS = 2_000;
 const TIMEOUT_MS = 3_000;
@@ -54,7 +54,7 @@ export class AlarmWatch {
 
   async #look(): Promise<void> {
     try {
-      const { alarms } = await this.connection.maintenance.alarm({}, { deadline: Date.now() + TIMEOUT_MS });
+      const { alarms } = await this.connection.maintenance.alarm({}, within(TIMEOUT_MS));
       const names = [...new Set(alarms.map(({ alarm }) => String(alarm).toUpperCase()))];
       this.#say(names);
       this.#raised = names;

@@ -46,6 +46,9 @@ export function createApp(parts: AppParts): Express {
   app.set('trust proxy', parts.trustProxy);
   app.set('query parser', 'simple');
   app.use(requestLog(log, metrics));
+  const signedIn = authentication(parts.credentials);
+  // Before all others, since platforms ask for it most; each route that comes first would cost it a comparison.
+  app.get('/v2/catalog', signedIn, apiVersion, originatingIdentity, catalog(parts));
   app.param('instance_id', (_request, response, next, id: string) => {
     (response.locals as RequestLocals).instance = id;
     next();
@@ -64,32 +67,38 @@ export function createApp(parts: AppParts): Express {
   });
   app.get('/dashboard/:deployment_id', helmet(), dashboard(parts));
 
-  app.use(authentication(parts.credentials));
+  app.use(signedIn);
   app.get('/metrics', async (_request, response) => {
     await parts.refreshCounts();
     response.type(metrics.contentType).send(await metrics.text());
   });
 
   app.use('/v2', apiVersion, originatingIdentity);
-  app.get('/v2/catalog', catalog(parts));
-  // A platform may leave the content type out; nothing but JSON ever comes here.
-  app.use('/v2', express.json({ limit: LONGEST_BODY, type: () => true }));
+  app.all('/v2/catalog', methodNotAllowed('GET'));
   app.use('/v2', (_request, response, next) => {
     response.setHeader('Cache-Control', 'no-store');
     next();
   });
-  app.get(`${INSTANCE}/last_operation`, serve(lastOperation(parts, 'instance')));
-  app.get(`${BINDING}/last_operation`, serve(lastOperation(parts, 'binding')));
+  // A platform may leave the content type out; nothing but JSON ever comes here.
+  const json = express.json({ limit: LONGEST_BODY, type: () => true });
+  app
+    .route(`${INSTANCE}/last_operation`)
+    .get(serve(lastOperation(parts, 'instance')))
+    .all(methodNotAllowed('GET'));
+  app
+    .route(`${BINDING}/last_operation`)
+    .get(serve(lastOperation(parts, 'binding')))
+    .all(methodNotAllowed('GET'));
   app
     .route(INSTANCE)
-    .put(serve(provision(parts)))
+    .put(json, serve(provision(parts)))
     .get(serve(fetchInstance(parts)))
-    .patch(serve(update(parts)))
+    .patch(json, serve(update(parts)))
     .delete(serve(deprovision(parts)))
     .all(methodNotAllowed('GET, PUT, PATCH, DELETE'));
   app
     .route(BINDING)
-    .put(serve(bind(parts)))
+    .put(json, serve(bind(parts)))
     .get(serve(fetchBinding(parts)))
     .delete(serve(unbind(parts)))
     .all(methodNotAllowed('GET, PUT, DELETE'));
@@ -137,6 +146,10 @@ function refusal(thrown: unknown): unknown {
   }
   if (type === 'entity.parse.failed') {
     return new HttpError(400, 'The body is not valid JSON.');
+  }
+  if (type === 'charset.unsupported' || type === 'encoding.unsupported') {
+    // The specification's "Content Type" has 400 for it.
+    return new HttpError(400, 'The body must be JSON in UTF-8, as it is or compressed with gzip.');
   }
   if (thrown instanceof URIError) {
     return new HttpError(400, 'The address has a malformed percent-encoding.');

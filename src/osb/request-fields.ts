@@ -6,6 +6,9 @@ import type { JsonObject } from '../broker/model.js';
 const LONGEST_ID = 256;
 /** Text that is not well-formed Unicode has no UTF-8 form of its own, so two such ids could meet in one name. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
+/** Bounds of an object that may be stored: what is deeper can't be written again, what is larger etcd does not take. */
+const DEEPEST = 20;
+const LARGEST_OBJECT = 512 << 10;
 
 /** Checks an id of the platform's, which may be any text. @throws InvalidRequest */
 export function checkId(name: string, id: string): string {
@@ -53,7 +56,7 @@ export function optionalText(fields: JsonObject, name: string): string | undefin
   return value;
 }
 
-/** An object that may be left out or null. @throws InvalidRequest */
+/** An object that may be left out or null, and is neither too deep nor too large to keep. @throws InvalidRequest */
 export function optionalObject(fields: JsonObject, name: string): JsonObject | undefined {
   const value = fields[name];
   if (value === undefined || value === null) {
@@ -62,7 +65,28 @@ export function optionalObject(fields: JsonObject, name: string): JsonObject | u
   if (!isObject(value)) {
     throw new InvalidRequest(`${name} must be a JSON object.`);
   }
+  if (isDeep(value)) {
+    throw new InvalidRequest(`${name} must not be nested more than ${DEEPEST} levels deep.`);
+  }
+  // Numbers may be longer when they are written again: 1e20 becomes 21 digits.
+  if (Buffer.byteLength(JSON.stringify(value)) > LARGEST_OBJECT) {
+    throw new InvalidRequest(`${name} must not be larger than ${LARGEST_OBJECT} bytes.`);
+  }
   return value;
+}
+
+/** Goes level by level, since the stack is too small for the depth that a body may have. */
+function isDeep(object: object): boolean {
+  let level: object[] = [object];
+  for (let depth = 1; level.length > 0; depth += 1) {
+    if (depth > DEEPEST) {
+      return true;
+    }
+    level = level.flatMap((one) =>
+      Object.values(one).filter((value: unknown) => typeof value === 'object' && value !== null),
+    );
+  }
+  return false;
 }
 
 /** `maintenance_info.version`, the one field of it that counts. @throws InvalidRequest */

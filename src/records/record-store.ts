@@ -7,6 +7,7 @@ import type { Connection } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
 import { keys, prefixEnd } from './keys.js';
+import { TransactionBatches } from './transaction-batches.js';
 
 /** A transaction on the keys of records. */
 interface Transaction {
@@ -28,6 +29,8 @@ type Commit =
   | { committed: false; current: ReadonlyMap<string, Stored<unknown>> };
 
 const ABSENT = '0';
+/** About how long a transaction is without the values that it puts. */
+const BYTES_BESIDE_VALUES = 4_096;
 
 /**
  * Reads and changes the broker's records in etcd. Each change is one transaction on conditions.
@@ -35,6 +38,8 @@ const ABSENT = '0';
  * Public methods throw `EtcdError` when etcd does not answer or refuses.
  */
 export class RecordStore implements Records {
+  readonly #batches = new TransactionBatches((request, options) => this.connection.kv.txn(request, options));
+
   constructor(
     readonly connection: Connection,
     readonly historyLease: HistoryLease,
@@ -88,7 +93,7 @@ export class RecordStore implements Records {
   }
 
   /** What is under way, at most `limit` of it, and which sessions live. */
-  async openOperations(limit = 200): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
+  async openOperations(limit = 5_000): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
     // The operations first: an owner that is missing afterwards was gone when its operation was still open.
     const open = await this.connection.kv.range({ ...rangeOf(keys.open), limit });
     if (open.kvs.length === 0) {
@@ -99,6 +104,21 @@ export class RecordStore implements Records {
       operations: open.kvs.map((kv) => stored<OpenOperation>(kv).value),
       owners: new Set(owners.kvs.map((kv) => kv.key.toString('utf8').slice(keys.owners.length))),
     };
+  }
+
+  /** For repairs: puts a binding's name into the index again. */
+  async indexName({ role, instance_id, binding_id }: BindingRecord): Promise<void> {
+    await this.#put(keys.name(role), { schema: 1, instance_id, binding_id });
+  }
+
+  /** For repairs: puts an operation into the index of open operations again. */
+  async indexOpenOperation(operation: OpenOperation): Promise<void> {
+    await this.#put(keys.openOperation(operation.operation_id), { schema: 1, ...operation });
+  }
+
+  /** For repairs: takes an operation out of the index of open operations. */
+  async forgetOpenOperation(operationId: string): Promise<void> {
+    await this.connection.kv.deleteRange({ key: Buffer.from(keys.openOperation(operationId)) });
   }
 
   async recordedNames(): Promise<Set<string>> {
@@ -279,16 +299,21 @@ export class RecordStore implements Records {
         create_revision: ABSENT,
       });
     }
-    const response = await this.connection.kv.txn({
-      compare,
-      success: [
-        ...puts.map(({ key, value }): IRequestOp => {
-          const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
-          return { request_put: { key: Buffer.from(key), value, ...lease } };
-        }),
-        ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
-      ],
-      failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+    const response = await this.#batches.commit({
+      request: {
+        compare,
+        success: [
+          ...puts.map(({ key, value }): IRequestOp => {
+            const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
+            return { request_put: { key: Buffer.from(key), value, ...lease } };
+          }),
+          ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
+        ],
+        failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+      },
+      writes: [...transaction.puts.keys(), ...transaction.deletes],
+      reads: transaction.present === undefined ? checked : [...checked, transaction.present],
+      bytes: puts.reduce((sum, { key, value }) => sum + key.length + value.length, BYTES_BESIDE_VALUES),
     });
     if (response.succeeded) {
       return { committed: true, revision: response.header.revision };
@@ -315,6 +340,10 @@ export class RecordStore implements Records {
       count_only: true,
     });
     return Number(count) > 0;
+  }
+
+  async #put(key: string, value: unknown): Promise<void> {
+    await this.connection.kv.put({ key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) });
   }
 
   async #read<T>(key: string): Promise<Stored<T> | undefined> {

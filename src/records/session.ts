@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { IDuplexStream, ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
-import { ATTEMPT_TIMEOUT_MS, type Connection } from '../clusters/connection.js';
+import { ATTEMPT_TIMEOUT_MS, type Connection, within } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 import { keys } from './keys.js';
 
@@ -9,6 +9,7 @@ import { keys } from './keys.js';
 export const SESSION_TTL_SECONDS = 5;
 const BEAT_MS = 1_250;
 const MOST_BEATS = 4;
+const REVOKE_TIMEOUT_MS = 2_000;
 /** A replica stops acting this much before others may take over, since their clocks do not start together. */
 const MARGIN_MS = 1_000;
 
@@ -77,7 +78,7 @@ export class Session {
     const lease = this.#lease;
     this.#aliveUntil = 0;
     if (lease !== undefined) {
-      await this.connection.lease.leaseRevoke({ ID: lease }, { deadline: Date.now() + 2_000 });
+      await this.connection.lease.leaseRevoke({ ID: lease }, within(REVOKE_TIMEOUT_MS));
     }
   }
 

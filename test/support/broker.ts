@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,6 +6,7 @@ import { type Application, startApplication } from '../../src/application.js';
 import { loadCatalog } from '../../src/catalog/catalog.js';
 import { readConfig } from '../../src/config.js';
 import { openLog } from '../../src/observability/log.js';
+import { assertNoSecret } from './secrets.js';
 
 /** What the tests' broker takes as the platform's credentials. */
 export const USERNAME = 'platform';
@@ -33,6 +34,10 @@ export class TestBroker {
   /** Every line that the broker has logged. */
   readonly logged: string[] = [];
   readonly said: string[] = [];
+  /** Every password, key and token that this broker has handed out or keeps. */
+  readonly secrets = new Set<string>([PASSWORD]);
+  /** The answers that tell of a failure, in full. */
+  readonly #failures: string[] = [];
   readonly service = catalog.services[0] as (typeof catalog.services)[0];
   readonly plan = (catalog.services[0] as (typeof catalog.services)[0]).plans[0] as NonNullable<
     (typeof catalog.services)[0]['plans'][0]
@@ -60,6 +65,12 @@ export class TestBroker {
     });
     const log = openLog(config.logLevel, { write: (line: string) => this.logged.push(line) });
     this.application = await startApplication(config, log, (line) => this.said.push(line));
+    for (const file of ['etcd-root-password', 'broker-encryption-key', 'broker-password']) {
+      const secret = await readFile(path.join(this.dataDir, file), 'utf8').catch(() => '');
+      if (secret.trim() !== '') {
+        this.secrets.add(secret.trim());
+      }
+    }
     return this;
   }
 
@@ -68,10 +79,23 @@ export class TestBroker {
     await this.application.stop();
   }
 
-  /** Stops the broker and deletes its data. */
+  /**
+   * Stops the broker and deletes its data.
+   * @throws AssertionError when a secret of this broker stands in its log, its metrics or an answer about a failure
+   */
   async dispose(): Promise<void> {
+    // There may be no answer: the broker may have been stopped, or never started.
+    const metrics = await Promise.resolve()
+      .then(() => this.send('GET', '/metrics'))
+      .catch(() => undefined);
     await this.application?.stop();
     await rm(this.dataDir, { recursive: true, force: true });
+    assertNoSecret(this.secrets, {
+      'its log': this.logged,
+      'what it says at its start': this.said,
+      'its metrics': [metrics?.text ?? ''],
+      'an answer about a failure': this.#failures,
+    });
   }
 
   /** One request with the platform's usual headers. The path is sent as it stands, without normalisation. */
@@ -97,7 +121,14 @@ export class TestBroker {
         response.on('error', reject);
         response.on('end', () => {
           const text = Buffer.concat(chunks).toString('utf8');
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body: parse(text) });
+          const reply = {
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text,
+            body: parse(text),
+          };
+          this.#remember(reply);
+          resolve(reply);
         });
       });
       request.on('timeout', () => request.destroy(new Error(`No answer to ${method} ${path} within 30 s`)));
@@ -135,6 +166,16 @@ export class TestBroker {
 
   deprovision(instanceId: string, query = ''): Promise<Reply> {
     return this.send('DELETE', `${instancePath(instanceId)}?${this.#ids()}${query}`);
+  }
+
+  #remember({ status, text, headers, body }: Reply): void {
+    if (status >= 400) {
+      this.#failures.push(`${JSON.stringify(headers)} ${text}`);
+    }
+    const password: unknown = body?.credentials?.password;
+    if (typeof password === 'string') {
+      this.secrets.add(password);
+    }
   }
 
   #ids(): string {

@@ -1,0 +1,81 @@
+import { readFile, readlink } from 'node:fs/promises';
+import path from 'node:path';
+import { Connection } from '../../src/clusters/connection.js';
+import { Secret } from '../../src/credentials/secret.js';
+import { keys, prefixEnd } from '../../src/records/keys.js';
+import type { TestBroker } from './broker.js';
+
+/** A connection to a test broker's etcd as root, past the broker. Close it when it is done. */
+export async function connectAsRoot({ application, dataDir }: TestBroker): Promise<Connection> {
+  const read = (...names: string[]) => readFile(path.join(dataDir, ...names), 'utf8');
+  return new Connection({
+    endpoints: application.endpoints,
+    caCertificate: await read('certificates', 'ca.pem'),
+    username: 'root',
+    password: new Secret((await read('etcd-root-password')).trim()),
+  });
+}
+
+/** What the broker has made in etcd. Equal snapshots mean that nothing was created, changed or deleted between. */
+export interface Snapshot {
+  /** Each record's key with the revision of its last change. */
+  records: string[];
+  roles: string[];
+  users: string[];
+}
+
+/** Looks at everything that the broker may make in etcd, except its signs of life. */
+export async function snapshotOfCluster(broker: TestBroker): Promise<Snapshot> {
+  const connection = await connectAsRoot(broker);
+  try {
+    const [records, roles, users] = await Promise.all([
+      connection.kv.range({
+        key: Buffer.from(keys.root),
+        range_end: prefixEnd(keys.root),
+        keys_only: true,
+      }),
+      connection.auth.roleList(),
+      connection.auth.userList(),
+    ]);
+    return {
+      records: records.kvs
+        .map(({ key, mod_revision }) => `${key.toString('utf8')} at ${mod_revision}`)
+        .filter((line) => !line.startsWith(keys.owners) && !line.startsWith(keys.probe))
+        .sort(),
+      roles: [...roles.roles].sort(),
+      users: [...users.users].sort(),
+    };
+  } finally {
+    connection.close();
+  }
+}
+
+/** Stops a test broker's etcd for as long as `during` takes: it keeps its connections and answers nothing. */
+export async function whileEtcdIsFrozen<T>(broker: TestBroker, during: () => Promise<T>): Promise<T> {
+  const pid = await etcdProcess(broker);
+  process.kill(pid, 'SIGSTOP');
+  try {
+    return await during();
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+}
+
+/** The child of this process that is etcd with the broker's data folder. */
+async function etcdProcess({ dataDir }: TestBroker): Promise<number> {
+  for (const guardian of await children(process.pid)) {
+    for (const pid of await children(guardian)) {
+      const program = await readlink(`/proc/${pid}/exe`).catch(() => '');
+      const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      if (path.basename(program) === 'etcd' && command.includes(dataDir)) {
+        return pid;
+      }
+    }
+  }
+  throw new Error('The test broker has no etcd that runs');
+}
+
+async function children(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  return text.split(' ').filter(Boolean).map(Number);
+}
