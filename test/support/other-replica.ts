@@ -18,6 +18,7 @@ import { connectAsRoot } from './cluster.js';
 export class OtherReplica {
   readonly id = `other-${randomBytes(4).toString('hex')}`;
   readonly records: RecordStore;
+  #gone = false;
 
   private constructor(
     readonly broker: TestBroker,
@@ -86,6 +87,10 @@ export class OtherReplica {
 
   /** Dies: its sign of life vanishes, and what it had begun is anybody's. */
   async leave(): Promise<void> {
+    if (this.#gone) {
+      return;
+    }
+    this.#gone = true;
     await this.connection.kv.deleteRange({ key: Buffer.from(keys.owner(this.id)) });
     this.connection.close();
   }
