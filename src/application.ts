@@ -74,7 +74,9 @@ export async function startApplication(
     const access = await brokerAccess(config);
     const seals = new Sealer(access.encryptionKeys);
     const session = new Session(connection, log);
-    const records = new RecordStore(connection, new HistoryLease(connection), session);
+    const records = new RecordStore(connection, new HistoryLease(connection), session, (kind, state) =>
+      metrics.operation(kind, state),
+    );
     const tenantKeys = new TenantKeys(connection);
     const workerParts = {
       records,
@@ -83,7 +85,6 @@ export async function startApplication(
       seals,
       session,
       log,
-      onFinished: (kind: string, state: string) => metrics.operation(kind, state),
     };
     const worker = new Worker(workerParts);
     const recovery = new Recovery(workerParts, worker);
@@ -111,7 +112,7 @@ export async function startApplication(
       log,
       metrics,
       readiness: new ReadinessCheck(connection, records, session, (ready) => metrics.setReady(ready)),
-      refreshCounts: async () => metrics.setCounts(await records.counts()),
+      refreshCounts: async () => metrics.setCounts(await records.counts({ deadline: Date.now() + 3_000 })),
     });
     await session.start();
     undo.push(() => session.stop());

@@ -1,7 +1,14 @@
 import type { CallOptions } from '@grpc/grpc-js';
 import type { ICompare, IKeyValue, IRangeRequest, IRequestOp } from 'etcd3';
 import { CompareResult, CompareTarget, SortOrder, SortTarget } from 'etcd3';
-import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../broker/model.js';
+import type {
+  BindingRecord,
+  InstanceRecord,
+  OperationKind,
+  OperationRecord,
+  OperationState,
+  Stored,
+} from '../broker/model.js';
 import type { ChangeResult, OpenOperation, RecordChange, Records } from '../broker/ports.js';
 import type { Connection } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
@@ -38,6 +45,8 @@ export class RecordStore implements Records {
     readonly historyLease: HistoryLease,
     /** This replica's session. */
     readonly session: { readonly id: string },
+    /** Is told of each operation that ended with a change made here. */
+    readonly onFinished: (kind: OperationKind, state: OperationState) => void = () => undefined,
   ) {}
 
   readInstance(instanceId: string): Promise<Stored<InstanceRecord> | undefined> {
@@ -121,6 +130,9 @@ export class RecordStore implements Records {
     const transaction = this.#plan(change);
     const commit = await this.#commit(transaction);
     if (commit.committed) {
+      for (const { kind, state } of change.finished ?? []) {
+        this.onFinished(kind, state);
+      }
       return { done: true, revision: commit.revision };
     }
     const { instance, binding } = change;
