@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtemp } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Connection } from '../../src/clusters/connection.js';
@@ -237,7 +237,12 @@ describe("An operator's own cluster", () => {
     });
 
     it('when something that is not etcd listens there', async () => {
-      const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+      const sockets = new Set<Socket>();
+      const server = createServer((socket) => {
+        sockets.add(socket);
+        socket.on('error', () => sockets.delete(socket)); // the client gives up in the middle of its handshake
+        socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+      });
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       try {
         const { port } = server.address() as { port: number };
@@ -247,6 +252,10 @@ describe("An operator's own cluster", () => {
           12_000,
         );
       } finally {
+        // The client leaves its half of a connection open when TLS fails; closing the server would wait for it.
+        for (const socket of sockets) {
+          socket.destroy();
+        }
         await new Promise((resolve) => server.close(resolve));
       }
     });
