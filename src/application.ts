@@ -1,7 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { Expirer } from './broker/expirer.js';
 import { InstanceCache } from './broker/instance-cache.js';
+import { Janitor } from './broker/janitor.js';
 import type { BrokerParts } from './broker/parts.js';
 import { Recovery } from './broker/recovery.js';
 import { Worker } from './broker/worker.js';
@@ -10,17 +12,20 @@ import { AccessControl } from './clusters/access-control.js';
 import { type ClusterAddress, Connection } from './clusters/connection.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './clusters/embedded/embedded-cluster.js';
 import { findEtcd } from './clusters/embedded/etcd-binary.js';
+import { EtcdError } from './clusters/etcd-errors.js';
 import { checkExternalCluster } from './clusters/external-cluster.js';
 import { TenantKeys } from './clusters/tenant-keys.js';
 import type { BrokerCredentials, Config } from './config.js';
 import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './credentials/kept-secrets.js';
 import { Sealer } from './credentials/seal.js';
+import { AlarmWatch } from './observability/alarm-watch.js';
 import type { Logger } from './observability/log.js';
 import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
 import { createApp } from './osb/app.js';
 import { clientError } from './osb/client-error.js';
 import type { OsbContext } from './osb/context.js';
+import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
@@ -60,9 +65,13 @@ export async function startApplication(
   const catalog = loadCatalog(config.catalogPath);
   const metrics = new Metrics();
   const { address, embedded } = await openCluster(config, log, say);
-  const connection = new Connection(address, (method, outcome, seconds) =>
-    metrics.etcdCall(method, outcome, seconds),
-  );
+  let janitor: Janitor | undefined;
+  const connection = new Connection(address, (method, outcome, seconds) => {
+    metrics.etcdCall(method, outcome, seconds);
+    if (outcome === 'timeout' || outcome === 'unavailable') {
+      janitor?.suspect();
+    }
+  });
   const undo: (() => Promise<unknown> | undefined)[] = [
     async () => embedded?.stop(),
     async () => connection.close(),
@@ -88,6 +97,7 @@ export async function startApplication(
     };
     const worker = new Worker(workerParts);
     const recovery = new Recovery(workerParts, worker);
+    const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
     const broker: BrokerParts = {
       records,
       tenantKeys,
@@ -96,6 +106,9 @@ export async function startApplication(
       worker,
       cache: new InstanceCache(),
       log,
+      clock: new ClusterClock(connection, session),
+      trouble: () => (alarms.raised.length === 0 ? undefined : alarmRefusal(alarms.raised)),
+      isNoSpace: (error) => error instanceof EtcdError && error.kind === 'no-space',
     };
     const service: OsbContext['service'] = {
       endpoints: config.advertisedEndpoints ?? address.endpoints,
@@ -114,10 +127,18 @@ export async function startApplication(
       readiness: new ReadinessCheck(connection, records, session, (ready) => metrics.setReady(ready)),
       refreshCounts: async () => metrics.setCounts(await records.counts({ deadline: Date.now() + 3_000 })),
     });
+    await alarms.start();
+    undo.push(() => alarms.stop());
     await session.start();
     undo.push(() => session.stop());
     recovery.start();
     undo.push(() => recovery.stop());
+    janitor = new Janitor(workerParts);
+    janitor.start();
+    undo.push(async () => janitor?.stop());
+    const expirer = new Expirer(broker, workerParts.access);
+    expirer.start();
+    undo.push(() => expirer.stop());
     const server = createServer(LIMITS, app);
     server.maxConnections = MOST_CONNECTIONS;
     server.on('clientError', clientError);
@@ -154,6 +175,10 @@ async function openCluster(config: Config, log: Logger, say: (line: string) => v
     log: (level, message, details) => log[level](details ?? {}, message),
   });
   return { address: embedded, embedded };
+}
+
+function alarmRefusal(raised: readonly string[]): string {
+  return `No bindings are made while the etcd cluster has raised the alarm ${raised.join(', ')}, since they would not be safe. Ask its operator to make room (delete, compact, defragment) and to disarm the alarm.`;
 }
 
 interface BrokerAccess {

@@ -59,6 +59,11 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const encryptionKeys = readEncryptionKeys(env);
   if (cluster.kind === 'external') {
     requireBrokerSecrets(brokerCredentials, encryptionKeys);
+  } else if (cloudFoundry.isApplication) {
+    // A container's disk vanishes with it, and each instance of the application would start an etcd for itself.
+    throw new ConfigError(
+      'ETCD_ENDPOINTS is not set and no bound service says etcd; on Cloud Foundry the broker starts no etcd of its own, whose data would vanish with the container: set ETCD_ENDPOINTS, or bind a service that names your cluster.',
+    );
   }
   const publicUrl =
     readPublicUrl(env) ?? cloudFoundry.url ?? (port === 0 ? undefined : `http://localhost:${port}`);

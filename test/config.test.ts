@@ -118,6 +118,7 @@ describe('readConfig', () => {
 
   it('takes the public address and one trusted proxy from the application that Cloud Foundry runs', () => {
     const env = {
+      ...EXTERNAL,
       PORT: '61001',
       VCAP_APPLICATION: JSON.stringify({ name: 'b', uris: ['b.example.com', 'c.example'] }),
     };
@@ -125,7 +126,7 @@ describe('readConfig', () => {
     assert.equal(readConfig(env).trustProxy, 1);
     assert.equal(readConfig({ ...env, TRUST_PROXY: '0' }).trustProxy, 0);
     assert.equal(readConfig({ ...env, PUBLIC_URL: 'https://x.example/' }).publicUrl, 'https://x.example');
-    assert.equal(readConfig({ VCAP_APPLICATION: '{"uris":[]}' }).publicUrl, 'http://localhost:8080');
+    assert.equal(readConfig({ ...env, VCAP_APPLICATION: '{"uris":[]}' }).publicUrl, 'http://localhost:61001');
   });
 
   it("leaves the process's own environment as it was", () => {
@@ -272,6 +273,11 @@ describe('readConfig', () => {
         'an application that is a list',
         { VCAP_APPLICATION: '[]' },
         /^VCAP_APPLICATION must be a JSON object/,
+      ],
+      [
+        'an etcd of its own on Cloud Foundry',
+        { VCAP_APPLICATION: '{}' },
+        /^ETCD_ENDPOINTS is not set .* on Cloud Foundry .* bind a service/,
       ],
     ];
     for (const [what, env, message] of cases) {

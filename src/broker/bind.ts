@@ -10,10 +10,12 @@ import {
   Unavailable,
 } from './errors.js';
 import { ON_BINDING, ON_INSTANCE } from './exclusion.js';
+import { expiryFrom } from './expiry.js';
 import type {
   Access,
   BindingAttributes,
   BindingRecord,
+  Expiry,
   InstanceRecord,
   JsonObject,
   Stored,
@@ -50,6 +52,10 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
   const { records, cache, session, worker } = parts;
   const { instance_id, binding_id, attributes, acceptsIncomplete } = request;
   worker.assertRoom();
+  const trouble = parts.trouble();
+  if (trouble !== undefined) {
+    throw new Unavailable(trouble);
+  }
   let instance = cache.get(instance_id) ?? (await records.readInstance(instance_id));
   let fresh = cache.get(instance_id) === undefined;
   const predecessor = await readPredecessor(parts, request);
@@ -63,6 +69,8 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
     const stored = instance as Stored<InstanceRecord>;
     const operation = openOperation('bind', { instance_id, binding_id }, session.id);
     const password = new Secret(randomBytes(24).toString('base64url'));
+    const inherited = predecessor ? predecessor.attributes.parameters : attributes.parameters;
+    const expiry = await expiryOf(parts, inherited);
     const names = nameAccess(stored.value, attributes.parameters, predecessor);
     const next: BindingRecord = {
       schema: 1,
@@ -70,8 +78,9 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
       binding_id,
       state: 'binding',
       deployment_id: stored.value.deployment_id,
-      attributes: predecessor ? { ...attributes, parameters: predecessor.attributes.parameters } : attributes,
+      attributes: { ...attributes, parameters: inherited },
       ...names,
+      ...(expiry === undefined ? {} : { expiry }),
       sealed_password: parts.seals.seal(password, names.username),
       created_at: operation.started_at,
       work: workOf(operation),
@@ -87,12 +96,13 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
       const ended = await awaitEnd(parts, next, operation.id, task, { acceptsIncomplete, began: true });
       return conclude(ended, operation.id, 'created', next);
     }
-    instance = result.instance;
-    cache.set(instance_id, instance);
-    fresh = true;
     if (result.binding !== undefined) {
       return repeat(parts, request, result.binding.value);
     }
+    worker.assertChanged(instance, result.instance);
+    instance = result.instance;
+    cache.set(instance_id, instance);
+    fresh = true;
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');
 }
@@ -158,6 +168,10 @@ function assertBindable(instance: InstanceRecord | undefined, attributes: Bindin
   }
 }
 
+async function expiryOf({ clock }: BrokerParts, { expires_in }: JsonObject): Promise<Expiry | undefined> {
+  return typeof expires_in === 'string' ? expiryFrom(expires_in, await clock.now(), Date.now()) : undefined;
+}
+
 async function readPredecessor(
   { records }: BrokerParts,
   { instance_id, binding_id, attributes }: BindRequest,
@@ -170,7 +184,7 @@ async function readPredecessor(
     throw new InvalidRequest('predecessor_binding_id must name another binding than the new one.');
   }
   const predecessor = await records.readBinding(instance_id, id);
-  if (predecessor?.value.state === 'ready') {
+  if (predecessor?.value.state === 'ready' && !predecessor.value.expired) {
     return predecessor.value;
   }
   // The predecessor may be unbound by now; a repeated request is still answered by its own binding.
@@ -178,7 +192,9 @@ async function readPredecessor(
   if (own?.value.attributes.predecessor_binding_id === id) {
     return own.value;
   }
-  throw new InvalidRequest('predecessor_binding_id must name a live binding of the same service instance.');
+  throw new InvalidRequest(
+    'predecessor_binding_id must name a live, unexpired binding of the same service instance.',
+  );
 }
 
 /** Chooses the names of all that will exist in etcd for a new binding. */

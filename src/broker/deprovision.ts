@@ -4,7 +4,7 @@ import type { InstanceRecord, Stored } from './model.js';
 import { openOperation, workOf } from './operations.js';
 import type { BrokerParts } from './parts.js';
 import { awaitEnd, deletionMode } from './patience.js';
-import type { DeleteAnswer } from './unbind.js';
+import { begin, type DeleteAnswer } from './unbind.js';
 
 export interface DeprovisionRequest {
   instance_id: string;
@@ -46,10 +46,15 @@ export async function deprovision(parts: BrokerParts, request: DeprovisionReques
     const mode = deletionMode(await tenantKeys.count(stored.value.deployment_id), acceptsIncomplete);
     const operation = openOperation('deprovision', { instance_id }, session.id);
     const next: InstanceRecord = { ...stored.value, state: 'deprovisioning', work: workOf(operation) };
-    const result = await records.change({
+    const result = await begin(parts, {
       instance: { id: instance_id, expected: stored, next },
       opened: operation,
     });
+    if (result === 'no space') {
+      cache.set(instance_id, undefined);
+      await worker.removeInstanceAtOnce(stored);
+      return { kind: 'deleted' };
+    }
     if (result.done) {
       cache.set(instance_id, undefined);
       const known: Stored<InstanceRecord> = { value: next, revision: result.revision };
@@ -61,6 +66,7 @@ export async function deprovision(parts: BrokerParts, request: DeprovisionReques
       const outcome = await awaitEnd(parts, { instance_id }, operation.id, task, waiting);
       return outcome === 'accepted' ? { kind: 'accepted', operationId: operation.id } : { kind: 'deleted' };
     }
+    worker.assertChanged(stored, result.instance);
     stored = result.instance;
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');

@@ -63,6 +63,15 @@ export interface AccessNames {
   access: Access;
 }
 
+/** When a binding's credentials stop working (specification: "Binding Metadata Object"). */
+export interface Expiry {
+  /** On the cluster's own clock (see `records/cluster-clock.ts`), in milliseconds: this is what counts. */
+  due_ms: number;
+  /** For people and platforms, by the wall clock of the replica that made the binding. */
+  expires_at: string;
+  renew_before: string;
+}
+
 export interface BindingRecord extends AccessNames {
   schema: 1;
   instance_id: string;
@@ -71,6 +80,9 @@ export interface BindingRecord extends AccessNames {
   deployment_id: string;
   attributes: BindingAttributes;
   key_space: string;
+  expiry?: Expiry;
+  /** The credentials' time was up, and they do not work any more. */
+  expired?: true;
   /** The password, sealed (see `credentials/seal.ts`). */
   sealed_password: string;
   created_at: string;

@@ -1,5 +1,14 @@
 import type { InstanceCache } from './instance-cache.js';
-import type { BrokerLog, OwnSession, Records, Seals, TenantKeys } from './ports.js';
+import type {
+  BrokerLog,
+  IsNoSpace,
+  OwnSession,
+  Records,
+  Seals,
+  SharedClock,
+  TenantKeys,
+  Trouble,
+} from './ports.js';
 import type { Worker } from './worker.js';
 
 /** What the verbs (bind, unbind, …) work with. */
@@ -11,4 +20,7 @@ export interface BrokerParts {
   worker: Worker;
   cache: InstanceCache;
   log: BrokerLog;
+  clock: SharedClock;
+  trouble: Trouble;
+  isNoSpace: IsNoSpace;
 }

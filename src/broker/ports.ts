@@ -51,12 +51,33 @@ export interface Records {
   /** What is under way, and the sessions that live. */
   openOperations(): Promise<{ operations: OpenOperation[]; owners: ReadonlySet<string> }>;
   sessionLives(owner: string): Promise<boolean>;
+  /** The names of all roles and users that records speak of. */
+  recordedNames(): Promise<ReadonlySet<string>>;
+  /** Whether any binding is still to expire. */
+  hasExpiring(): Promise<boolean>;
+  /** Bindings whose time is up by the cluster's clock. */
+  dueBindings(nowMs: number): Promise<{ instance_id: string; binding_id: string }[]>;
 }
+
+/** The clock that all replicas share, in milliseconds; no wall clock moves it. */
+export interface SharedClock {
+  now(): Promise<number>;
+  /** Moves it on; undefined when another replica does that. */
+  tick(): Promise<number | undefined>;
+}
+
+/** What the cluster is short of, so that bindings made now would not be safe; undefined when all is well. */
+export type Trouble = () => string | undefined;
+
+/** The records could not be written since etcd has no space left. Nothing was written. */
+export type IsNoSpace = (error: unknown) => boolean;
 
 /** Called before each single step of several; throws to stop between two of them. */
 export type BeforeStep = () => void;
 
 export interface AccessControl {
+  /** The names of this broker's roles and users that exist. */
+  names(): Promise<ReadonlySet<string>>;
   grant(names: AccessNames, password: Secret, before: BeforeStep): Promise<void>;
   revoke(names: Pick<AccessNames, 'role' | 'username'>, before: BeforeStep): Promise<void>;
 }

@@ -4,6 +4,7 @@ import type { BindingRecord, Stored } from './model.js';
 import { finish, openOperation, operationOf, workOf } from './operations.js';
 import type { BrokerParts } from './parts.js';
 import { awaitEnd, type Waiting } from './patience.js';
+import type { ChangeResult, RecordChange } from './ports.js';
 
 export interface UnbindRequest {
   instance_id: string;
@@ -46,11 +47,16 @@ export async function unbind(parts: BrokerParts, request: UnbindRequest): Promis
     const owner = work?.owner ?? session.id;
     const operation = openOperation('unbind', { instance_id, binding_id }, owner);
     const next: BindingRecord = { ...binding, state: 'unbinding', work: workOf(operation) };
-    const result = await records.change({
+    const change: RecordChange = {
       binding: { instance_id, binding_id, expected: stored, next },
       opened: operation,
       ...(work === undefined ? {} : { finished: [finish(operationOf(work, binding), 'failed', STOPPED)] }),
-    });
+    };
+    const result = await begin(parts, change);
+    if (result === 'no space') {
+      await worker.removeBindingAtOnce(stored);
+      return { kind: 'deleted' };
+    }
     if (result.done) {
       if (owner === session.id) {
         const known: Stored<BindingRecord> = { value: next, revision: result.revision };
@@ -58,9 +64,25 @@ export async function unbind(parts: BrokerParts, request: UnbindRequest): Promis
       }
       return conclude(parts, next, { acceptsIncomplete: request.acceptsIncomplete, began: true });
     }
+    worker.assertChanged(stored, result.binding);
     stored = result.binding;
   }
   throw new Unavailable('The service binding changes all the time. Try again in a few seconds.');
+}
+
+/** Writes the intent of a removal, if there is room for it. */
+export async function begin(
+  { records, isNoSpace }: BrokerParts,
+  change: RecordChange,
+): Promise<ChangeResult | 'no space'> {
+  try {
+    return await records.change(change);
+  } catch (error) {
+    if (isNoSpace(error)) {
+      return 'no space';
+    }
+    throw error;
+  }
 }
 
 const STOPPED = 'The binding was deleted while it was being made.';

@@ -6,6 +6,7 @@ import type {
   AccessControl,
   BeforeStep,
   BrokerLog,
+  ChangeResult,
   OwnSession,
   Records,
   Seals,
@@ -72,9 +73,7 @@ export class Worker {
 
   /** @throws Unavailable when there is no room for another operation */
   assertRoom(): void {
-    if (this.#stopping) {
-      throw new Unavailable('This replica of the service broker is stopping. Try again in a few seconds.');
-    }
+    this.#unlessStopping();
     if (this.#tasks.size >= MOST_RUNNING) {
       throw new Unavailable('The service broker has too many operations under way. Try again in a minute.');
     }
@@ -105,9 +104,43 @@ export class Worker {
     return task.done;
   }
 
+  /**
+   * Why an intent was refused although nothing has changed: it needs this replica's session, which is gone.
+   * @throws Unavailable if that is so
+   */
+  assertChanged(expected: Stored<unknown> | undefined, found: Stored<unknown> | undefined): void {
+    if (expected?.revision === found?.revision) {
+      throw new Unavailable('The service broker has lost its session with etcd. Try again in a few seconds.');
+    }
+  }
+
   /** The end of the task that runs for a record here, undefined when none does. */
   runningTask(resource: Resource): Promise<Ended | undefined> | undefined {
     return this.#tasks.get(nameOf(resource))?.done;
+  }
+
+  /**
+   * Removes a binding without writing an intent first, which etcd refuses when it has no space left, while deleting
+   * is what makes room. Each step can be repeated; if this process dies between them, the platform's next DELETE or
+   * the operator's check completes it.
+   */
+  async removeBindingAtOnce(stored: Stored<BindingRecord>): Promise<void> {
+    await this.#removeBinding(stored, this.#unlessStopping);
+  }
+
+  /** The same for an instance: its bindings, its keys, its record. */
+  async removeInstanceAtOnce(stored: Stored<InstanceRecord>): Promise<void> {
+    const { records, tenantKeys } = this.parts;
+    const { instance_id, deployment_id } = stored.value;
+    let current: Stored<InstanceRecord> | undefined = stored;
+    while (current !== undefined) {
+      await this.#removeBindings(instance_id, this.#unlessStopping);
+      await tenantKeys.deleteAll(deployment_id, this.#unlessStopping);
+      const result: ChangeResult = await records.change({
+        instance: { id: instance_id, expected: current, next: null },
+      });
+      current = result.done ? undefined : result.instance;
+    }
   }
 
   /**
@@ -126,6 +159,12 @@ export class Worker {
     // From here a task ends with the call to etcd that it waits for; each call has a deadline.
     await all();
   }
+
+  readonly #unlessStopping: BeforeStep = () => {
+    if (this.#stopping) {
+      throw new Unavailable('This replica of the service broker is stopping. Try again in a few seconds.');
+    }
+  };
 
   async #run(
     resource: Resource,
@@ -274,46 +313,94 @@ export class Worker {
 
   async #removeBindings(instanceId: string, before: BeforeStep): Promise<void> {
     const removing = new Set<Promise<void>>();
-    for await (const stored of this.parts.records.bindings(instanceId)) {
-      const removal = this.#removeBinding(stored, before).finally(() => removing.delete(removal));
-      removing.add(removal);
-      if (removing.size >= REMOVALS_AT_ONCE) {
-        await Promise.race(removing);
+    const failures: unknown[] = [];
+    try {
+      for await (const stored of this.parts.records.bindings(instanceId)) {
+        // A failure is kept until it is looked for: it may come while nobody waits for this removal.
+        const removal = this.#removeBinding(stored, before)
+          .catch((error: unknown) => {
+            failures.push(error);
+          })
+          .finally(() => removing.delete(removal));
+        removing.add(removal);
+        if (removing.size >= REMOVALS_AT_ONCE) {
+          await Promise.race(removing);
+        }
+        if (failures.length > 0) {
+          break;
+        }
       }
+    } finally {
+      await Promise.all(removing);
     }
-    await Promise.all(removing);
+    if (failures.length > 0) {
+      throw failures[0];
+    }
   }
 
   /** Removes a binding on behalf of its instance, whose record is the intent: the binding's needs none of its own. */
   async #removeBinding(first: Stored<BindingRecord>, before: BeforeStep): Promise<void> {
-    const { access, records, session } = this.parts;
+    const { records } = this.parts;
+    const { instance_id, binding_id } = first.value;
+    const resource = { instance_id, binding_id };
     let stored: Stored<BindingRecord> | undefined = first;
     while (stored !== undefined) {
       before();
-      const { instance_id, binding_id, work } = stored.value;
-      const task = this.#tasks.get(nameOf({ instance_id, binding_id }));
+      const isOthers = await this.#isAnothers(stored.value);
+      const task = this.#tasks.get(nameOf(resource));
       if (task !== undefined) {
         await task.done;
-        stored = await records.readBinding(instance_id, binding_id);
-      } else if (
-        work !== undefined &&
-        work.owner !== session.id &&
-        (await records.sessionLives(work.owner))
-      ) {
+      } else if (isOthers) {
         // Another replica is about to finish it; when that one dies, its session does too.
         await sleep(FIRST_PAUSE_MS);
-        stored = await records.readBinding(instance_id, binding_id);
       } else {
-        await access.revoke(stored.value, before);
-        before();
-        const ended = work && finish(operationOf(work, { instance_id, binding_id }), 'failed', TAKEN_ALONG);
-        const result = await records.change({
-          binding: { instance_id, binding_id, expected: stored, next: null },
-          ...(ended === undefined ? {} : { finished: [ended] }),
-        });
+        const current: Stored<BindingRecord> = stored;
+        const result = await this.#alone(resource, () => this.#takeAlong(current, before));
         stored = result.done ? undefined : result.binding;
+        continue;
       }
+      stored = await records.readBinding(instance_id, binding_id);
     }
+  }
+
+  /** Whether another replica that lives works on a binding. */
+  async #isAnothers({ work }: BindingRecord): Promise<boolean> {
+    const { records, session } = this.parts;
+    return work !== undefined && work.owner !== session.id && records.sessionLives(work.owner);
+  }
+
+  /**
+   * Does something with a record while its own task can not start here: a bind whose intent is written, but whose
+   * answer is still on its way, would make what is just being removed.
+   */
+  async #alone<T>(resource: Resource, work: () => Promise<T>): Promise<T> {
+    const name = nameOf(resource);
+    const task: Task = { done: Promise.resolve(undefined), superseded: false };
+    this.#tasks.set(name, task);
+    const result = work();
+    task.done = result
+      .catch(() => undefined)
+      .then(() => {
+        this.#tasks.delete(name);
+        return task.superseded && !this.#stopping ? this.drive(resource) : undefined;
+      });
+    return result;
+  }
+
+  async #takeAlong(stored: Stored<BindingRecord>, before: BeforeStep): Promise<ChangeResult> {
+    const { access, records } = this.parts;
+    const { instance_id, binding_id, work } = stored.value;
+    await access.revoke(stored.value, before);
+    before();
+    const operation = work && operationOf(work, { instance_id, binding_id });
+    const ended =
+      operation?.kind === 'unbind'
+        ? finish(operation, 'succeeded')
+        : operation && finish(operation, 'failed', TAKEN_ALONG);
+    return records.change({
+      binding: { instance_id, binding_id, expected: stored, next: null },
+      ...(ended === undefined ? {} : { finished: [ended] }),
+    });
   }
 }
 

@@ -22,35 +22,56 @@ export type BeforeStep = () => void;
 export class AccessControl {
   constructor(readonly connection: Connection) {}
 
+  /** The names of this broker's roles and users that exist; others are not its business. */
+  async names(): Promise<Set<string>> {
+    const { auth } = this.connection;
+    const [{ roles }, { users }] = await Promise.all([auth.roleList(), auth.userList()]);
+    return new Set([...roles, ...users].filter(isBindingName));
+  }
+
   /**
-   * Makes the role with its permission, the user with its password, and joins them.
+   * Makes the role and the user with its password, gives the role its permission and the user the role. What does
+   * not need each other goes side by side.
    * @throws EtcdError
    */
   async grant(names: AccessNames, password: Secret, before: BeforeStep): Promise<void> {
     const { auth } = this.connection;
+    const role = this.#makeRole(names.role, before);
+    const user = this.#makeUser(names.username, password, before);
+    await allEnded([
+      role.then(() => {
+        before();
+        return auth.roleGrantPermission({
+          name: names.role,
+          perm: {
+            permType: permissionOf(names),
+            key: Buffer.from(names.key_prefix),
+            range_end: endOf(names.key_prefix),
+          },
+        });
+      }),
+      Promise.all([role, user]).then(() => {
+        before();
+        return auth.userGrantRole({ user: names.username, role: names.role });
+      }),
+      user,
+    ]);
+  }
+
+  async #makeRole(name: string, before: BeforeStep): Promise<void> {
     before();
-    await tolerate('already-exists', auth.roleAdd({ name: names.role }));
+    await tolerate('already-exists', this.connection.auth.roleAdd({ name }));
+  }
+
+  async #makeUser(name: string, password: Secret, before: BeforeStep): Promise<void> {
+    const { auth } = this.connection;
     before();
-    await auth.roleGrantPermission({
-      name: names.role,
-      perm: {
-        permType: permissionOf(names),
-        key: Buffer.from(names.key_prefix),
-        range_end: endOf(names.key_prefix),
-      },
-    });
-    before();
-    const added = await tolerate(
-      'already-exists',
-      auth.userAdd({ name: names.username, password: password.reveal() }),
-    );
+    const added = await tolerate('already-exists', auth.userAdd({ name, password: password.reveal() }));
     if (!added) {
       before();
       // It may be the work of an attempt that was interrupted, with a password that was lost with it.
-      await auth.userChangePassword({ name: names.username, password: password.reveal() });
+      await auth.userChangePassword({ name, password: password.reveal() });
     }
-    before();
-    await auth.userGrantRole({ user: names.username, role: names.role });
   }
 
   /**
@@ -78,6 +99,15 @@ function endOf(prefix: string): Buffer {
   const end = Buffer.from(prefix, 'utf8');
   end[end.length - 1] = '0'.charCodeAt(0);
   return end;
+}
+
+/** Waits for every one, so that no step is still under way when the caller gives up; then throws what went wrong. */
+async function allEnded(steps: readonly Promise<unknown>[]): Promise<void> {
+  for (const ended of await Promise.allSettled(steps)) {
+    if (ended.status === 'rejected') {
+      throw ended.reason;
+    }
+  }
 }
 
 /** Whether the call was carried out; false when it failed in the one way that is as good. */

@@ -141,7 +141,7 @@ async function issue(
 ): Promise<string> {
   // The key stays where it is sound: etcd reads the file twice, for the certificate and for the key, and may see the
   // old certificate with the new key.
-  const keyPem = (previous && soundKey(previous)) ?? (await makeKey());
+  const keyPem = soundKey(previous ?? '') ?? (await makeKey());
   const certificate = await makeCertificate({
     subject: `CN=${use === 'server' ? 'etcd' : 'etcd-peer'}`,
     keyPem,
@@ -202,8 +202,8 @@ function soundKey(pem: string): string | undefined {
     return undefined;
   }
   try {
-    createPrivateKey(block);
-    return block;
+    const key = createPrivateKey(block);
+    return key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? block : undefined;
   } catch {
     return undefined; // not a key: the caller makes a new one
   }

@@ -25,10 +25,19 @@ export type CallObserver = (method: string, outcome: string, seconds: number) =>
 export const ATTEMPT_TIMEOUT_MS = 4_000;
 /** The longest that a call with all its attempts may take, in milliseconds. */
 export const CALL_TIMEOUT_MS = 8_000;
-/** For how long an endpoint that failed is tried last, in milliseconds. */
-const SUSPECT_MS = 5_000;
+/** For how long an endpoint that failed is tried last, in milliseconds; doubled each time it fails again. */
+const SUSPECT_MS = 2_000;
+const LONGEST_SUSPECT_MS = 30_000;
 const PAUSE_MS = 20;
 const SLOW_PAUSE_MS = 200;
+
+/**
+ * A deadline for a call, so many milliseconds from now, as the calls of a {@link Connection} take it. It counts by the
+ * monotonic clock, so a wall clock that jumps neither cuts calls short nor lets them hang.
+ */
+export function within(milliseconds: number): { deadline: number } {
+  return { deadline: performance.timeOrigin + performance.now() + milliseconds };
+}
 
 type Service = Parameters<ICallable<unknown>['exec']>[0];
 type UnaryMethod = (
@@ -56,6 +65,7 @@ function loadServices(): { [name: string]: grpc.ServiceClientConstructor } {
 class Endpoint {
   readonly host: string;
   suspectUntil = 0;
+  #suspectMs = SUSPECT_MS;
   readonly #clients = new Map<Service, grpc.Client>();
 
   constructor(
@@ -72,12 +82,28 @@ class Endpoint {
       // All services of one endpoint share one HTTP/2 connection through grpc-js's global pool of subchannels.
       client = new Constructor(this.host, this.credentials, {
         'grpc.max_receive_message_length': -1,
+        // exec repeats what may be repeated; grpc-js would only keep every message for a repetition that never comes.
+        'grpc.enable_retries': 0,
         'grpc.initial_reconnect_backoff_ms': 100,
         'grpc.max_reconnect_backoff_ms': 1_000,
       });
       this.#clients.set(service, client);
     }
     return client;
+  }
+
+  failed(): void {
+    const now = performance.now();
+    // Calls that were under way together fail together; that counts once.
+    if (now >= this.suspectUntil) {
+      this.suspectUntil = now + this.#suspectMs;
+      this.#suspectMs = Math.min(this.#suspectMs * 2, LONGEST_SUSPECT_MS);
+    }
+  }
+
+  answered(): void {
+    this.suspectUntil = 0;
+    this.#suspectMs = SUSPECT_MS;
   }
 
   close(): void {
@@ -122,10 +148,10 @@ export class Connection implements ICallable<Endpoint> {
     this.#observe = observe;
   }
 
-  /** Makes one call. `options.deadline`, if given, is the epoch in milliseconds at which all attempts end. */
+  /** Makes one call. `options`, if given, come from {@link within} and bound all attempts together. */
   async exec<T>(service: Service, method: string, payload: unknown, options?: grpc.CallOptions): Promise<T> {
-    const budget = options?.deadline === undefined ? CALL_TIMEOUT_MS : Number(options.deadline) - Date.now();
-    const endAt = performance.now() + budget;
+    const deadline = options?.deadline ?? within(CALL_TIMEOUT_MS).deadline;
+    const endAt = Number(deadline) - performance.timeOrigin;
     for (let attempt = 0; ; attempt += 1) {
       const startedAt = performance.now();
       try {
@@ -160,7 +186,7 @@ export class Connection implements ICallable<Endpoint> {
   }
 
   markFailed(endpoint: Endpoint): void {
-    endpoint.suspectUntil = performance.now() + SUSPECT_MS;
+    endpoint.failed();
   }
 
   /** Makes one call without signing in, for looking at a cluster that is not known yet. */
@@ -241,6 +267,7 @@ export class Connection implements ICallable<Endpoint> {
         if (error) {
           reject(toEtcdError(error));
         } else {
+          endpoint.answered();
           resolve(response);
         }
       });

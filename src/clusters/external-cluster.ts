@@ -1,5 +1,5 @@
 import type { ExternalCluster } from '../config.js';
-import type { Connection } from './connection.js';
+import { type Connection, within } from './connection.js';
 import { EtcdError } from './etcd-errors.js';
 
 /** The cluster can't be used as it is. The message is one line that says what to do. */
@@ -8,7 +8,11 @@ export class ClusterUnusable extends Error {
 }
 
 const OLDEST = [3, 4] as const;
+/** A cluster that is just starting has so long, in milliseconds, to become reachable. */
 const REACH_TIMEOUT_MS = 10_000;
+/** How long it is tried before the reason of the failure is looked at. */
+const TRY_MS = 1_000;
+const CALL_TIMEOUT_MS = 3_000;
 
 /**
  * Looks at a cluster that the operator runs, before the first request: is it reachable, which version, is
@@ -37,37 +41,79 @@ export async function checkExternalCluster(
     say('etcd: authentication was off and is on now, as ETCD_ENABLE_AUTH=true asks');
   }
   say('etcd: authentication is on');
+  assertLogin(cluster);
   say(`etcd: ${await checkTokens(connection)}`);
   await assertAdministrator(connection);
   say('etcd: the broker may manage users and roles');
 }
 
 async function reach(connection: Connection, cluster: ExternalCluster): Promise<string> {
-  try {
-    // Needs no sign-in, so a wrong password is not mistaken for a cluster that does not answer.
-    const response = await connection.unauthenticated<{ version: string }>(
-      'Maintenance',
-      'status',
-      {},
-      REACH_TIMEOUT_MS,
-    );
-    return response.version;
-  } catch (error) {
-    if (error instanceof EtcdError && (error.kind === 'signed-out' || error.kind === 'denied')) {
-      return signedInVersion(connection);
+  const endAt = performance.now() + REACH_TIMEOUT_MS;
+  for (;;) {
+    try {
+      // Needs no sign-in, so a wrong password is not mistaken for a cluster that does not answer.
+      const response = await connection.unauthenticated<{ version: string }>(
+        'Maintenance',
+        'status',
+        {},
+        TRY_MS,
+      );
+      return response.version;
+    } catch (error) {
+      if (error instanceof EtcdError && (error.kind === 'signed-out' || error.kind === 'denied')) {
+        return signedInVersion(connection, cluster);
+      }
+      const { message } = error as Error;
+      const hopeless = TLS_FAILURES.find(([pattern]) => pattern.test(message));
+      if (hopeless !== undefined || performance.now() + TRY_MS > endAt) {
+        throw new ClusterUnusable(
+          `The etcd cluster does not answer at ${cluster.endpoints.join(', ')} (${bareReason(message)}). ${hopeless?.[1] ?? 'Check ETCD_ENDPOINTS and the network.'}`,
+        );
+      }
     }
-    throw new ClusterUnusable(
-      `The etcd cluster does not answer at ${cluster.endpoints.join(', ')} (${(error as Error).message}). Check ETCD_ENDPOINTS, ETCD_CA_CERT and the network.`,
-    );
   }
 }
 
+/** Failures of the TLS handshake, which waiting does not mend, and what does. The texts are OpenSSL's and Node's. */
+const TLS_FAILURES: readonly [RegExp, string][] = [
+  [
+    /alert (bad certificate|certificate required|unknown ca|handshake failure)/,
+    'It wants a client certificate of an authority that it trusts: check ETCD_CLIENT_CERT and ETCD_CLIENT_KEY.',
+  ],
+  [/altnames/, 'Its certificate is for another host: check ETCD_ENDPOINTS.'],
+  [/certificate has expired|certificate is not yet valid/, "Renew the cluster's certificate."],
+  [
+    /certificate|local issuer/,
+    "It shows a certificate that ETCD_CA_CERT does not vouch for. Check ETCD_CA_CERT; it must hold the cluster's authority.",
+  ],
+  [/wrong version number|packet length too long/, 'It does not speak TLS: check ETCD_ENDPOINTS.'],
+];
+
+/** The heart of a message of gRPC's or OpenSSL's, on one line. */
+function bareReason(message: string): string {
+  return message
+    .replace(/^.*Last error: (Error: )?/s, '')
+    .replace(/ Resolution note:.*$/s, '')
+    .replace(/[0-9A-F]{8,}:error:[0-9A-F]+:SSL routines:[^:]*:([^:]*):.*$/s, '$1')
+    .replace(/\s+/g, ' ')
+    .replace(/\.? *$/, '');
+}
+
 /** etcd 3.5 and later tell their version only to who has signed in. */
-async function signedInVersion(connection: Connection): Promise<string> {
+async function signedInVersion(connection: Connection, cluster: ExternalCluster): Promise<string> {
+  assertLogin(cluster);
   try {
-    return (await connection.maintenance.status({ deadline: Date.now() + REACH_TIMEOUT_MS })).version;
+    return (await connection.maintenance.status(within(CALL_TIMEOUT_MS))).version;
   } catch (error) {
     throw refused(error);
+  }
+}
+
+function assertLogin({ username, clientCertificate }: ExternalCluster): void {
+  if (username === undefined && clientCertificate === undefined) {
+    throw new ClusterUnusable(
+      'The etcd cluster asks for a login and none is set. Set ETCD_USERNAME and ETCD_PASSWORD, or ETCD_CLIENT_CERT and ETCD_CLIENT_KEY, to those of a user with the role root.',
+    );
   }
 }
 
@@ -135,7 +181,7 @@ async function checkTokens(connection: Connection): Promise<string> {
 
 async function assertAdministrator(connection: Connection): Promise<void> {
   try {
-    await connection.auth.userList();
+    await connection.auth.userList(within(CALL_TIMEOUT_MS));
   } catch (error) {
     throw refused(error);
   }

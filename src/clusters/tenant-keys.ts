@@ -1,10 +1,16 @@
+import type { IRangeRequest, IRangeResponse } from 'etcd3';
 import type { Connection } from './connection.js';
 
-/** So many keys at the most are deleted by one call, which takes etcd about 50 ms; others' calls go between. */
-const MOST_KEYS = 20_000;
-/** The first portion is small, since nothing is known yet of how long a tenant's keys are. */
-const FIRST_KEYS = 100;
-/** A page of keys is to take about this much memory at the most. */
+/** So many keys at the most are deleted by one call, which takes etcd about 100 ms; others' calls go between. */
+const PORTION = 20_000;
+/**
+ * So many keys at the most are read by one call. Whatever the limit, etcd counts all that is left of the range, which
+ * takes it half a second for a million keys: so a page is as large as the broker's memory and event loop allow.
+ */
+const PAGE = 50_000;
+/** The first page is small, since nothing is known yet of how long a tenant's keys are. */
+const FIRST_PAGE = 100;
+/** The keys of a page are to take about this much memory at the most. */
 const PAGE_BYTES = 4 << 20;
 
 /** The prefix of all keys of a deployment. */
@@ -23,7 +29,7 @@ export class TenantKeys {
 
   /** How many keys a deployment has. */
   async count(deploymentId: string): Promise<number> {
-    const { count } = await this.connection.kv.range({ ...rangeOf(deploymentId), count_only: true });
+    const { count } = await this.#read({ ...rangeOf(deploymentId), count_only: true }, deploymentId);
     return Number(count);
   }
 
@@ -33,25 +39,48 @@ export class TenantKeys {
    */
   async deleteAll(deploymentId: string, before: () => void): Promise<void> {
     const range = rangeOf(deploymentId);
-    let limit = FIRST_KEYS;
+    let limit = FIRST_PAGE;
     for (;;) {
       before();
-      const { kvs, more } = await this.connection.kv.range({ ...range, keys_only: true, limit });
-      const last = kvs.at(-1);
-      if (last === undefined) {
+      const { kvs, more } = await this.#read({ ...range, keys_only: true, limit }, deploymentId);
+      if (kvs.length === 0) {
         return;
       }
-      before();
-      const end = more ? Buffer.concat([last.key, Buffer.from([0])]) : range.range_end;
-      await this.connection.kv.deleteRange({ key: range.key, range_end: end });
+      for (let index = PORTION; index - PORTION < kvs.length; index += PORTION) {
+        before();
+        const end = kvs[index]?.key ?? (more ? after(kvs.at(-1)?.key as Buffer) : range.range_end);
+        await this.connection.kv.deleteRange({ key: range.key, range_end: end });
+        range.key = end;
+      }
       if (!more) {
         return;
       }
-      range.key = end;
       const bytes = kvs.reduce((sum, kv) => sum + kv.key.length, 0);
-      limit = Math.max(1, Math.min(MOST_KEYS, Math.floor(PAGE_BYTES / (bytes / kvs.length))));
+      limit = Math.max(1, Math.min(PAGE, Math.floor(PAGE_BYTES / (bytes / kvs.length))));
     }
   }
+
+  /**
+   * Reads a range that may be large.
+   *
+   * etcd does the work of a plain read first and then refuses it with "revision of auth store is old" if a user or
+   * role has changed meanwhile. While others bind, a read that takes half a second would never come through, and
+   * each attempt would cost them time. A transaction that also writes is checked before its work and not after.
+   */
+  async #read(range: IRangeRequest, deploymentId: string): Promise<IRangeResponse> {
+    const nothing = { request_delete_range: { key: Buffer.from(deploymentPrefix(deploymentId)) } };
+    const { responses } = await this.connection.kv.txn({
+      compare: [],
+      success: [nothing, { request_range: range }],
+      failure: [],
+    });
+    return responses[1]?.response_range as IRangeResponse;
+  }
+}
+
+/** The first key that can come after a key. */
+function after(key: Buffer): Buffer {
+  return Buffer.concat([key, Buffer.from([0])]);
 }
 
 function rangeOf(deploymentId: string): { key: Buffer; range_end: Buffer } {

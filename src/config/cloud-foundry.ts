@@ -1,4 +1,6 @@
-import cfenv from 'cfenv';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import type cfenv from 'cfenv';
 import { ConfigError } from './error.js';
 import { text } from './settings.js';
 
@@ -38,9 +40,11 @@ export function readCloudFoundry(env: NodeJS.ProcessEnv, port: number): CloudFou
       PORT: String(port),
       CF_INSTANCE_PORT: undefined,
       VCAP_APP_PORT: undefined,
+      // A library of cfenv's can't be loaded without one, and services are started without one.
+      HOME: process.env.HOME ?? tmpdir(),
     },
     // Without a name cfenv would look for it in the manifest of the working directory.
-    () => cfenv.getAppEnv({ name: 'broker' }),
+    () => loadCfenv().getAppEnv({ name: 'broker' }),
   );
   const hasRoute = Array.isArray(appEnv.app.uris) && appEnv.app.uris.length > 0;
   return {
@@ -55,6 +59,11 @@ export function readCloudFoundry(env: NodeJS.ProcessEnv, port: number): CloudFou
       return list.map((service: unknown) => boundService(label, service));
     }),
   };
+}
+
+/** Loaded only where it is needed, with the environment that it needs. */
+function loadCfenv(): typeof cfenv {
+  return createRequire(import.meta.url)('cfenv') as typeof cfenv;
 }
 
 function jsonObject(env: NodeJS.ProcessEnv, name: string): string | undefined {

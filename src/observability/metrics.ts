@@ -35,6 +35,12 @@ export class Metrics {
     labelNames: ['what'] as const,
     registers: [this.#registry],
   });
+  readonly #alarms = new Gauge({
+    name: 'broker_etcd_alarm',
+    help: "1 for each of etcd's alarms that is raised.",
+    labelNames: ['alarm'] as const,
+    registers: [this.#registry],
+  });
   readonly #ready = new Gauge({
     name: 'broker_ready',
     help: '1 when etcd answers, records can be written and no alarm is raised, as /ready says.',
@@ -59,6 +65,12 @@ export class Metrics {
 
   setReady(isReady: boolean): void {
     this.#ready.set(isReady ? 1 : 0);
+  }
+
+  setAlarms(raised: readonly string[]): void {
+    for (const alarm of new Set(['NOSPACE', 'CORRUPT', ...raised])) {
+      this.#alarms.labels(alarm).set(raised.includes(alarm) ? 1 : 0);
+    }
   }
 
   setCounts({ instances, bindings, open }: Counts): void {

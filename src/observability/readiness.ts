@@ -1,4 +1,4 @@
-import type { Connection } from '../clusters/connection.js';
+import { type Connection, within } from '../clusters/connection.js';
 import type { RecordStore } from '../records/record-store.js';
 import type { Session } from '../records/session.js';
 
@@ -35,7 +35,7 @@ export class ReadinessCheck {
   }
 
   async #check(): Promise<Readiness> {
-    const deadline = () => ({ deadline: Date.now() + TIMEOUT_MS });
+    const deadline = () => within(TIMEOUT_MS);
     const [etcd, records, alarms] = await Promise.all([
       said(this.records.counts(deadline()).then(() => 'ok')),
       said(this.records.probe(deadline()).then(() => 'ok')),

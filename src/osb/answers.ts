@@ -9,7 +9,11 @@ export function bindingBody(
   binding: BindingRecord,
 ): { [field: string]: unknown } {
   const password = broker.seals.open(binding.sealed_password, binding.username);
+  const { expiry } = binding;
   return {
+    ...(expiry === undefined
+      ? {}
+      : { metadata: { expires_at: expiry.expires_at, renew_before: expiry.renew_before } }),
     credentials: availableCredentials(service, { ...binding, password }),
     endpoints: endpointObjects(service.endpoints),
   };

@@ -46,6 +46,9 @@ export function createApp(parts: AppParts): Express {
   app.set('trust proxy', parts.trustProxy);
   app.set('query parser', 'simple');
   app.use(requestLog(log, metrics));
+  const signedIn = authentication(parts.credentials);
+  // Before all others, since platforms ask for it most; each route that comes first would cost it a comparison.
+  app.get('/v2/catalog', signedIn, apiVersion, originatingIdentity, catalog(parts));
   app.param('instance_id', (_request, response, next, id: string) => {
     (response.locals as RequestLocals).instance = id;
     next();
@@ -64,7 +67,7 @@ export function createApp(parts: AppParts): Express {
   });
   app.get('/dashboard/:deployment_id', helmet(), dashboard(parts));
 
-  app.use(authentication(parts.credentials));
+  app.use(signedIn);
   app.get('/metrics', async (_request, response) => {
     // While etcd does not answer, the metrics are needed most; the counts are then those of the last time.
     const counted = parts.refreshCounts().catch((error: unknown) => {
@@ -75,7 +78,7 @@ export function createApp(parts: AppParts): Express {
   });
 
   app.use('/v2', apiVersion, originatingIdentity);
-  app.route('/v2/catalog').get(catalog(parts)).all(methodNotAllowed('GET'));
+  app.all('/v2/catalog', methodNotAllowed('GET'));
   app.use('/v2', (_request, response, next) => {
     response.setHeader('Cache-Control', 'no-store');
     next();

@@ -33,8 +33,9 @@ function parse({ catalog }: OsbContext, request: Request): ProvisionRequest {
   const context = optionalObject(body, 'context') ?? {};
   const parameters = optionalObject(body, 'parameters') ?? {};
   const plan = requirePlan(catalog, service_id, plan_id);
-  const maintenance_version = maintenanceVersion(body);
-  assertMaintenanceVersion(plan, maintenance_version);
+  const asked = maintenanceVersion(body);
+  assertMaintenanceVersion(plan, asked);
+  const maintenance_version = asked ?? plan.maintenanceInfo?.version;
   assertParameters(plan.validators.create, parameters);
   return {
     instance_id,

@@ -36,7 +36,10 @@ export const keys = {
   operations: `${ROOT}operations/`,
   open: `${ROOT}open/`,
   owners: `${ROOT}owners/`,
+  names: `${ROOT}names/`,
   probe: `${ROOT}probe`,
+  clock: `${ROOT}clock`,
+  expiring: `${ROOT}expiring/`,
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
   /** Finds the instance of a deployment, for the dashboard. */
@@ -52,5 +55,11 @@ export const keys = {
     `${keys.operationsOf(instanceId, bindingId)}${encodeId(operationId)}`,
   /** Names what is under way, so that a start finds it without reading every record. */
   openOperation: (operationId: string) => `${ROOT}open/${encodeId(operationId)}`,
+  /** Tells which binding a role and its user belong to. */
+  name: (role: string) => `${ROOT}names/${encodeId(role)}`,
+  /** In the order of time, so that what is due comes first. */
+  expiry: (dueMs: number, instanceId: string, bindingId: string) =>
+    `${keys.expiringBefore(dueMs)}/${encodeId(instanceId)}/${encodeId(bindingId)}`,
+  expiringBefore: (dueMs: number) => `${ROOT}expiring/${String(dueMs).padStart(16, '0')}`,
   owner: (session: string) => `${ROOT}owners/${encodeId(session)}`,
 };

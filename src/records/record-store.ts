@@ -14,6 +14,7 @@ import type { Connection } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
 import { keys, prefixEnd } from './keys.js';
+import { TransactionBatches } from './transaction-batches.js';
 
 /** A transaction on the keys of records. */
 interface Transaction {
@@ -21,6 +22,8 @@ interface Transaction {
   checks: Map<string, string>;
   /** A key that must exist, whatever its revision. */
   present?: string;
+  /** A prefix under which nothing may be. */
+  empty?: string;
   puts: Map<string, unknown>;
   deletes: string[];
   /** Of the puts, those that are to vanish after a day. */
@@ -33,6 +36,8 @@ type Commit =
   | { committed: false; current: ReadonlyMap<string, Stored<unknown>> };
 
 const ABSENT = '0';
+/** About how long a transaction is without the values that it puts. */
+const BYTES_BESIDE_VALUES = 4_096;
 
 /**
  * Reads and changes the broker's records in etcd. Each change is one transaction on conditions.
@@ -40,6 +45,8 @@ const ABSENT = '0';
  * Public methods throw `EtcdError` when etcd does not answer or refuses.
  */
 export class RecordStore implements Records {
+  readonly #batches = new TransactionBatches((request, options) => this.connection.kv.txn(request, options));
+
   constructor(
     readonly connection: Connection,
     readonly historyLease: HistoryLease,
@@ -95,7 +102,7 @@ export class RecordStore implements Records {
   }
 
   /** What is under way, at most `limit` of it, and which sessions live. */
-  async openOperations(limit = 200): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
+  async openOperations(limit = 5_000): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
     // The operations first: an owner that is missing afterwards was gone when its operation was still open.
     const open = await this.connection.kv.range({ ...rangeOf(keys.open), limit });
     if (open.kvs.length === 0) {
@@ -106,6 +113,52 @@ export class RecordStore implements Records {
       operations: open.kvs.map((kv) => stored<OpenOperation>(kv).value),
       owners: new Set(owners.kvs.map((kv) => kv.key.toString('utf8').slice(keys.owners.length))),
     };
+  }
+
+  /** For repairs: puts a binding's name into the index again. */
+  async indexName({ role, instance_id, binding_id }: BindingRecord): Promise<void> {
+    await this.#put(keys.name(role), { schema: 1, instance_id, binding_id });
+  }
+
+  /** For repairs: puts an operation into the index of open operations again. */
+  async indexOpenOperation(operation: OpenOperation): Promise<void> {
+    await this.#put(keys.openOperation(operation.operation_id), { schema: 1, ...operation });
+  }
+
+  /** For repairs: takes an operation out of the index of open operations. */
+  async forgetOpenOperation(operationId: string): Promise<void> {
+    await this.connection.kv.deleteRange({ key: Buffer.from(keys.openOperation(operationId)) });
+  }
+
+  async recordedNames(): Promise<Set<string>> {
+    const range = rangeOf(keys.names);
+    const names = new Set<string>();
+    for (;;) {
+      const { kvs, more } = await this.connection.kv.range({ ...range, keys_only: true, limit: 10_000 });
+      for (const { key } of kvs) {
+        names.add(key.toString('utf8').slice(keys.names.length));
+      }
+      const last = kvs.at(-1);
+      if (!more || last === undefined) {
+        return names;
+      }
+      range.key = Buffer.concat([last.key, Buffer.from([0])]);
+    }
+  }
+
+  async hasExpiring(): Promise<boolean> {
+    const { kvs } = await this.connection.kv.range({ ...rangeOf(keys.expiring), limit: 1, keys_only: true });
+    return kvs.length > 0;
+  }
+
+  /** Bindings whose time is up, the earliest first, at most `limit` of them. */
+  async dueBindings(nowMs: number, limit = 100): Promise<{ instance_id: string; binding_id: string }[]> {
+    const { kvs } = await this.connection.kv.range({
+      key: Buffer.from(keys.expiring),
+      range_end: Buffer.from(keys.expiringBefore(nowMs)),
+      limit,
+    });
+    return kvs.map((kv) => stored<{ instance_id: string; binding_id: string }>(kv).value);
   }
 
   /** How many instances, bindings and open operations there are. */
@@ -128,7 +181,17 @@ export class RecordStore implements Records {
   /** Carries out a change if all that it expects holds. Safe to repeat when the answer was lost. */
   async change(change: RecordChange): Promise<ChangeResult> {
     const transaction = this.#plan(change);
-    const commit = await this.#commit(transaction);
+    const commit = await this.#commit(transaction).catch((error: unknown) => {
+      if (!isNoSpace(error) || !isRemoval(change)) {
+        throw error;
+      }
+      // Deleting is what makes room; the history of what is deleted is not worth failing for.
+      for (const key of transaction.history) {
+        transaction.puts.delete(key);
+      }
+      transaction.history.clear();
+      return this.#send(transaction, undefined);
+    });
     if (commit.committed) {
       for (const { kind, state } of change.finished ?? []) {
         this.onFinished(kind, state);
@@ -166,6 +229,7 @@ export class RecordStore implements Records {
       checks.set(key, instance.expected?.revision ?? ABSENT);
       write(key, instance.next);
       if (instance.next === null && instance.expected !== undefined) {
+        transaction.empty = keys.bindingsOf(instance.id);
         deletes.push(keys.deployment(instance.expected.value.deployment_id));
       } else if (instance.next && instance.expected === undefined) {
         puts.set(keys.deployment(instance.next.deployment_id), { schema: 1, instance_id: instance.id });
@@ -175,6 +239,20 @@ export class RecordStore implements Records {
       const key = keys.binding(binding.instance_id, binding.binding_id);
       checks.set(key, binding.expected?.revision ?? ABSENT);
       write(key, binding.next);
+      const { instance_id, binding_id } = binding;
+      if (binding.expected === undefined && binding.next) {
+        puts.set(keys.name(binding.next.role), { schema: 1, instance_id, binding_id });
+      } else if (binding.expected !== undefined && binding.next === null) {
+        deletes.push(keys.name(binding.expected.value.role));
+      }
+      const awaited = awaitedExpiry(binding.expected?.value);
+      const next = binding.next === undefined ? awaited : awaitedExpiry(binding.next ?? undefined);
+      const index = (dueMs: number) => keys.expiry(dueMs, instance_id, binding_id);
+      if (awaited !== undefined && next === undefined) {
+        deletes.push(index(awaited));
+      } else if (next !== undefined && awaited === undefined) {
+        puts.set(index(next), { schema: 1, instance_id, binding_id });
+      }
     }
     if (opened !== undefined) {
       const { id, instance_id, binding_id, owner } = opened;
@@ -224,16 +302,30 @@ export class RecordStore implements Records {
       const exists = { target: CompareTarget.Version, result: CompareResult.Greater, version: 0 };
       compare.push({ key: Buffer.from(transaction.present), ...exists });
     }
-    const response = await this.connection.kv.txn({
-      compare,
-      success: [
-        ...puts.map(({ key, value }): IRequestOp => {
-          const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
-          return { request_put: { key: Buffer.from(key), value, ...lease } };
-        }),
-        ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
-      ],
-      failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+    if (transaction.empty !== undefined) {
+      const range = { key: Buffer.from(transaction.empty), range_end: prefixEnd(transaction.empty) };
+      compare.push({
+        ...range,
+        target: CompareTarget.Create,
+        result: CompareResult.Equal,
+        create_revision: ABSENT,
+      });
+    }
+    const response = await this.#batches.commit({
+      request: {
+        compare,
+        success: [
+          ...puts.map(({ key, value }): IRequestOp => {
+            const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
+            return { request_put: { key: Buffer.from(key), value, ...lease } };
+          }),
+          ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
+        ],
+        failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
+      },
+      writes: [...transaction.puts.keys(), ...transaction.deletes],
+      reads: transaction.present === undefined ? checked : [...checked, transaction.present],
+      bytes: puts.reduce((sum, { key, value }) => sum + key.length + value.length, BYTES_BESIDE_VALUES),
     });
     if (response.succeeded) {
       return { committed: true, revision: response.header.revision };
@@ -262,6 +354,10 @@ export class RecordStore implements Records {
     return Number(count) > 0;
   }
 
+  async #put(key: string, value: unknown): Promise<void> {
+    await this.connection.kv.put({ key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) });
+  }
+
   async #read<T>(key: string): Promise<Stored<T> | undefined> {
     const { kvs } = await this.connection.kv.range({ key: Buffer.from(key) });
     return kvs[0] && stored<T>(kvs[0]);
@@ -281,6 +377,20 @@ export class RecordStore implements Records {
       range.key = Buffer.concat([last.key, Buffer.from([0])]);
     }
   }
+}
+
+/** When a binding is due to expire, if it is to and has not yet. */
+function awaitedExpiry(binding: BindingRecord | undefined): number | undefined {
+  return binding?.expired ? undefined : binding?.expiry?.due_ms;
+}
+
+function isNoSpace(error: unknown): boolean {
+  return error instanceof EtcdError && error.kind === 'no-space';
+}
+
+/** Whether a change writes nothing but the history of what it deletes. */
+function isRemoval({ instance, binding, opened }: RecordChange): boolean {
+  return opened === undefined && !instance?.next && !binding?.next;
 }
 
 function rangeOf(prefix: string): IRangeRequest {

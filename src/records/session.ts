@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { IDuplexStream, ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
-import { ATTEMPT_TIMEOUT_MS, type Connection } from '../clusters/connection.js';
+import { ATTEMPT_TIMEOUT_MS, type Connection, within } from '../clusters/connection.js';
+import { EtcdError } from '../clusters/etcd-errors.js';
 import { keys } from './keys.js';
 
 /** After how many seconds without a sign of life a replica's work is taken over. */
 export const SESSION_TTL_SECONDS = 5;
 const BEAT_MS = 1_250;
+const MOST_BEATS = 4;
+const REVOKE_TIMEOUT_MS = 2_000;
 /** A replica stops acting this much before others may take over, since their clocks do not start together. */
 const MARGIN_MS = 1_000;
 
@@ -33,8 +36,8 @@ export class Session {
   /** On the monotonic clock: until when the lease is known to live. */
   #aliveUntil = 0;
   #timer: NodeJS.Timeout | undefined;
-  #beating: Promise<void> | undefined;
-  #stopped = false;
+  #granting: Promise<void> | undefined;
+  readonly #beats = new Set<Promise<void>>();
 
   constructor(
     readonly connection: Connection,
@@ -51,21 +54,31 @@ export class Session {
     return performance.now() < this.#aliveUntil;
   }
 
-  /** @throws EtcdError when no lease can be had */
+  /**
+   * Begins the session. When etcd has no space left it can't begin; the broker starts all the same, since deleting
+   * is possible and wanted then, and each beat tries again.
+   * @throws EtcdError when no lease can be had for another reason
+   */
   async start(): Promise<void> {
-    await this.#grant();
+    try {
+      await this.#renew();
+    } catch (error) {
+      if (!(error instanceof EtcdError && error.kind === 'no-space')) {
+        throw error;
+      }
+      this.log.warn({}, 'etcd has no space left: until there is room again, nothing can be created');
+    }
     this.#schedule();
   }
 
   /** Ends the lease, so that others take over what is left without waiting. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#beating;
+    clearInterval(this.#timer);
+    await Promise.all(this.#beats);
     const lease = this.#lease;
     this.#aliveUntil = 0;
     if (lease !== undefined) {
-      await this.connection.lease.leaseRevoke({ ID: lease }, { deadline: Date.now() + 2_000 });
+      await this.connection.lease.leaseRevoke({ ID: lease }, within(REVOKE_TIMEOUT_MS));
     }
   }
 
@@ -92,49 +105,60 @@ export class Session {
     });
     this.#lease = granted.ID;
     this.#aliveUntil = startedAt + SESSION_TTL_SECONDS * 1_000 - MARGIN_MS;
+    this.log.info({ session: this.#id }, 'A session with etcd has begun');
   }
 
   #schedule(): void {
-    this.#timer = setTimeout(() => {
-      this.#beating = this.#beat().finally(() => {
-        this.#beating = undefined;
-        if (!this.#stopped) {
-          this.#schedule();
-        }
-      });
+    this.#timer = setInterval(() => {
+      // On a slow cluster several beats are under way at once, so that the session lives on nevertheless.
+      if (this.#beats.size < MOST_BEATS) {
+        const beat = this.#beat().finally(() => this.#beats.delete(beat));
+        this.#beats.add(beat);
+      }
     }, BEAT_MS);
     this.#timer.unref();
   }
 
   async #beat(): Promise<void> {
+    const lease = this.#lease;
     const startedAt = performance.now();
     try {
-      if (this.#lease === undefined) {
-        await this.#grant();
-        this.log.info({ session: this.#id }, 'A new session with etcd has begun');
+      if (lease === undefined) {
+        await this.#renew();
         return;
       }
-      const ttl = await this.#keepAlive(this.#lease);
+      const ttl = await this.#keepAlive(lease);
+      if (lease !== this.#lease) {
+        return; // a beat of an earlier session
+      }
       if (ttl > 0) {
-        this.#aliveUntil = startedAt + ttl * 1_000 - MARGIN_MS;
+        this.#aliveUntil = Math.max(this.#aliveUntil, startedAt + ttl * 1_000 - MARGIN_MS);
         return;
       }
       this.log.warn({ session: this.#id }, 'The session with etcd ran out; its operations may be taken over');
       this.#lease = undefined;
       this.#aliveUntil = 0;
       this.#id = newId();
-      await this.#grant();
+      await this.#renew();
     } catch (error) {
       // The next beat tries again. Until one succeeds, isAlive turns false by itself and no step is taken.
       this.log.warn({ session: this.#id, reason: (error as Error).message }, 'No sign of life reached etcd');
     }
   }
 
+  /** Begins a session, unless another beat is just doing so. */
+  async #renew(): Promise<void> {
+    this.#granting ??= this.#grant().finally(() => {
+      this.#granting = undefined;
+    });
+    await this.#granting;
+  }
+
   /** One sign of life on a stream of its own, so that a member that hangs costs one beat and not the session. */
   async #keepAlive(lease: string): Promise<number> {
     // grpc-js's stream also has `cancel` and is what etcd3's type describes.
     const stream: IDuplexStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse> =
-      await this.connection.lease.leaseKeepAlive({ deadline: Date.now() + ATTEMPT_TIMEOUT_MS / 2 });
+      await this.connection.lease.leaseKeepAlive({ deadline: Date.now() + ATTEMPT_TIMEOUT_MS });
     return new Promise<number>((resolve, reject) => {
       stream.on('data', (response) => {
         resolve(Number(response.TTL));

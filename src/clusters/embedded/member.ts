@@ -52,9 +52,12 @@ export class Member {
     return this.#process?.running ? this.#process.pid : undefined;
   }
 
-  /** The last lines of etcd's standard error, oldest first. */
+  /** What etcd wrote last to its standard error, oldest first, without the wrapping of its log format. */
   get lastLines(): readonly string[] {
-    return this.#stderr;
+    return this.#stderr.map((line) => {
+      const { message, details } = readLogLine(line);
+      return details?.error === undefined ? message : `${message}: ${details.error}`;
+    });
   }
 
   /**
@@ -73,6 +76,11 @@ export class Member {
     this.#supervision ??= this.#supervise();
   }
 
+  /** Announces a stop: from now on etcd is neither restarted nor are its complaints logged. */
+  prepareStop(): void {
+    this.#stopping.abort();
+  }
+
   /** Ends etcd: softly, and by force if it still runs after 10 s. May be called several times and at any moment. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -88,7 +96,7 @@ export class Member {
   }
 
   async #stop(): Promise<void> {
-    this.#stopping.abort();
+    this.prepareStop();
     await this.#supervision;
     const etcd = this.#process;
     if (etcd === undefined) {
@@ -123,7 +131,7 @@ export class Member {
         backoffMs = FIRST_BACKOFF_MS;
       }
       this.#options.log('error', `etcd member ${this.name} ${how}: starting it again in ${backoffMs} ms`, {
-        stderr: this.#stderr.slice(-5),
+        stderr: this.lastLines.slice(-5),
       });
       await sleep(backoffMs, undefined, { signal }).catch(() => undefined); // a stop ends the pause
       backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS);
@@ -141,6 +149,9 @@ export class Member {
 
   #onLine(line: string): void {
     const text = line.slice(0, MAX_LINE_LENGTH);
+    if (text.trim() === '') {
+      return;
+    }
     this.#stderr.push(text);
     if (this.#stderr.length > KEPT_LINES) {
       this.#stderr.shift();

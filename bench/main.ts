@@ -1,0 +1,187 @@
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { BareCluster } from './bare-cluster.js';
+import { type BindTimes, growth, manyAtOnce, oneAtATime, timeBinds } from './binds.js';
+import { BrokerProcess } from './broker-process.js';
+import { catalog } from './catalog.js';
+import { fill, memory, start, startTimes } from './growth.js';
+import { reads } from './reads.js';
+import { report } from './report.js';
+import type { Row } from './row.js';
+
+const RESULTS = path.resolve(import.meta.dirname, '..', '..', 'bench', 'RESULTS.md');
+const PARTS = ['binds', 'reads', 'catalog', 'growth'] as const;
+type Part = (typeof PARTS)[number];
+
+const FULL = {
+  warmUp: 150,
+  bindTurns: 150,
+  rounds: 8,
+  bindsARound: 128,
+  readTurns: 1_500,
+  catalogRounds: 8,
+  catalogMs: 2_000,
+  /** Where the growth is measured, and in how many turns; the last one counts for memory and start too. */
+  levels: [
+    { bindings: 1_000, turns: 100 },
+    { bindings: 5_000, turns: 60 },
+  ],
+  instances: 100,
+  starts: 3,
+  settleSeconds: 20,
+};
+type Effort = typeof FULL;
+
+const QUICK: Effort = {
+  ...FULL,
+  warmUp: 50,
+  bindTurns: 40,
+  rounds: 3,
+  bindsARound: 64,
+  readTurns: 300,
+  catalogRounds: 2,
+  catalogMs: 1_000,
+  levels: [
+    { bindings: 50, turns: 30 },
+    { bindings: 200, turns: 30 },
+  ],
+  instances: 10,
+  starts: 1,
+  settleSeconds: 5,
+};
+
+const { values: options } = parseArgs({
+  options: {
+    /** Fewer rounds and 200 bindings, to see that all of it works; the results are only printed. */
+    quick: { type: 'boolean', default: false },
+    /** Only this part, which may be given several times; the results are only printed. */
+    only: { type: 'string', multiple: true },
+    /** A folder for CPU profiles of the broker. */
+    profile: { type: 'string' },
+  },
+});
+
+async function main(): Promise<void> {
+  const only = options.only ?? PARTS;
+  const unknown = only.find((name) => !(PARTS as readonly string[]).includes(name));
+  if (unknown !== undefined) {
+    throw new Error(`There is no part "${unknown}"; the parts are ${PARTS.join(', ')}.`);
+  }
+  const startedAt = performance.now();
+  const folder = await mkdtemp(path.join(tmpdir(), 'compose-etcd-broker-bench-'));
+  const profiling = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
+  const broker = new BrokerProcess(folder, profiling);
+  const abort = new Promise<never>((_resolve, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => reject(new Error(`Ended by ${signal}`)));
+    }
+  });
+  try {
+    const effort = options.quick ? QUICK : FULL;
+    const measured = await Promise.race([measure(broker, effort, only as readonly Part[]), abort]);
+    const text = report(measured.rows, measured.etcdVersion, (performance.now() - startedAt) / 60_000);
+    if (!options.quick && options.only === undefined) {
+      writeFileSync(RESULTS, text);
+    }
+    console.log(`\n${text}`);
+  } catch (error) {
+    console.error(await broker.lastLines());
+    throw error;
+  } finally {
+    await broker.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function measure(
+  broker: BrokerProcess,
+  effort: Effort,
+  parts: readonly Part[],
+): Promise<{ rows: Row[]; etcdVersion: string }> {
+  const rows: Row[] = [];
+  const has = (part: Part) => parts.includes(part);
+  say('Starting the broker');
+  await broker.start();
+  // The first start made the certificates and the cluster, which no later one does.
+  const startWithNone = has('growth') ? await startTimes(broker, effort.starts) : 0;
+  const instances = Array.from({ length: effort.instances }, (_, index) => `instance-${index}`);
+  for (const instance of instances) {
+    await broker.provision(instance);
+  }
+  const first = instances[0] as string;
+  const { credentials } = JSON.parse(await broker.bind(first, 'kept'));
+  await broker.unbind(first, 'kept');
+  const bare = await BareCluster.open(broker, credentials);
+  try {
+    const etcdVersion = await bare.version();
+    say('Warming up');
+    await manyAtOnce(broker, bare, instances, 1, effort.warmUp);
+    await timeBinds(broker, bare, first, effort.warmUp);
+    const memoryWithNone = has('growth') ? await broker.settledMemory(effort.settleSeconds) : 0;
+    let none: BindTimes | undefined;
+    if (has('binds') || has('growth')) {
+      say('Binds, one at a time');
+      none = await timeBinds(broker, bare, first, effort.bindTurns);
+    }
+    if (has('binds') && none !== undefined) {
+      rows.push(oneAtATime(none));
+      say('Binds, 32 at once');
+      rows.push(await manyAtOnce(broker, bare, instances, effort.rounds, effort.bindsARound));
+    }
+    if (has('reads')) {
+      say('Fetches');
+      await broker.bind(first, 'read');
+      await reads(broker, bare, first, 'read', effort.readTurns / 5);
+      rows.push(...(await reads(broker, bare, first, 'read', effort.readTurns)));
+      await broker.unbind(first, 'read');
+    }
+    if (has('catalog')) {
+      say('Catalog');
+      rows.push(await catalog(broker, effort.catalogRounds, effort.catalogMs));
+    }
+    if (has('growth') && none !== undefined) {
+      rows.push(
+        ...(await measureGrowth(broker, bare, effort, instances, {
+          binds: none,
+          memory: memoryWithNone,
+          start: startWithNone,
+        })),
+      );
+    }
+    return { rows, etcdVersion };
+  } finally {
+    bare.close();
+  }
+}
+
+async function measureGrowth(
+  broker: BrokerProcess,
+  bare: BareCluster,
+  effort: Effort,
+  instances: readonly string[],
+  none: { binds: BindTimes; memory: number; start: number },
+): Promise<Row[]> {
+  const series = [{ bindings: 0, times: none.binds }];
+  let there = 0;
+  for (const { bindings, turns } of effort.levels) {
+    say(`Filling up to ${bindings} bindings`);
+    await fill(broker, instances, there, bindings);
+    there = bindings;
+    say(`Binds at ${bindings} bindings`);
+    series.push({ bindings, times: await timeBinds(broker, bare, instances[0] as string, turns) });
+  }
+  say('Memory and starts');
+  const memoryFilled = await broker.settledMemory(effort.settleSeconds);
+  const startFilled = await startTimes(broker, effort.starts);
+  return [growth(series), memory(there, none.memory, memoryFilled), start(there, none.start, startFilled)];
+}
+
+function say(line: string): void {
+  console.error(line);
+}
+
+await main();
+process.exit();

@@ -1,0 +1,112 @@
+import type { Secret } from '../credentials/secret.js';
+import type { BindingRecord, InstanceRecord, Stored } from './model.js';
+import { compare, type Difference, type Found, type FoundPermission, type Recorded } from './oracle.js';
+import type { OpenOperation, Seals } from './ports.js';
+
+/** What the checkup reads of the records. */
+export interface ReadableRecords {
+  instances(): AsyncIterable<Stored<InstanceRecord>>;
+  bindings(): AsyncIterable<Stored<BindingRecord>>;
+  openOperations(limit: number): Promise<{ operations: OpenOperation[]; owners: ReadonlySet<string> }>;
+  recordedNames(): Promise<ReadonlySet<string>>;
+}
+
+/** What the checkup reads of the cluster. */
+export interface ClusterInventory {
+  roles(): Promise<Map<string, FoundPermission[]>>;
+  users(): Promise<Map<string, string[]>>;
+  refused(credentials: Iterable<{ username: string; password: Secret }>): Promise<Map<string, string>>;
+  strayDeployments(known: Iterable<string>): Promise<string[]>;
+}
+
+export interface CheckupParts {
+  records: ReadableRecords;
+  inventory: ClusterInventory;
+  seals: Seals;
+}
+
+export interface Checkup {
+  differences: Difference[];
+  instances: number;
+  bindings: number;
+  /** Operations under way, which are neither right nor wrong yet. */
+  underWay: number;
+}
+
+const MOST_OPERATIONS = 100_000;
+/** A difference counts when it is still there after so many milliseconds: brokers go on working meanwhile. */
+const SETTLE_MS = 500;
+
+/**
+ * Compares the cluster with the records. What looks wrong is looked at twice, since a binding that is made or removed
+ * between two reads looks wrong for a moment.
+ */
+export async function checkUp(parts: CheckupParts): Promise<Checkup> {
+  const first = await look(parts);
+  if (first.differences.length === 0) {
+    return first;
+  }
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const second = await look(parts);
+  const before = new Set(first.differences.map(identify));
+  return { ...second, differences: second.differences.filter((each) => before.has(identify(each))) };
+}
+
+async function look({ records, inventory, seals }: CheckupParts): Promise<Checkup> {
+  // What exists is read before what is recorded: a record is written before what it speaks of is made.
+  const [roles, users] = await Promise.all([inventory.roles(), inventory.users()]);
+  const recorded = await readRecords(records);
+  const { bindings, instances } = recorded;
+  const lost = new Map<string, string>();
+  const credentials = [...openCredentials(bindings, users, seals, lost)];
+  const [refused, strayDeployments] = await Promise.all([
+    inventory.refused(credentials),
+    inventory.strayDeployments(instances.map(({ deployment_id }) => deployment_id)),
+  ]);
+  const found: Found = { roles, users, refused: new Map([...refused, ...lost]), strayDeployments };
+  return {
+    differences: compare(recorded, found),
+    instances: instances.length,
+    bindings: bindings.length,
+    underWay: recorded.open.size,
+  };
+}
+
+async function readRecords(records: ReadableRecords): Promise<Recorded> {
+  const { operations, owners } = await records.openOperations(MOST_OPERATIONS);
+  const bindings: BindingRecord[] = [];
+  for await (const { value } of records.bindings()) {
+    bindings.push(value);
+  }
+  // A binding's instance outlives it, so instances are read after bindings.
+  const instances: InstanceRecord[] = [];
+  for await (const { value } of records.instances()) {
+    instances.push(value);
+  }
+  const names = await records.recordedNames();
+  const open = new Map(operations.map((operation) => [operation.operation_id, operation]));
+  return { instances, bindings, open, owners, names };
+}
+
+/** Opens the password of each binding that should be able to sign in. */
+function* openCredentials(
+  bindings: readonly BindingRecord[],
+  users: ReadonlyMap<string, unknown>,
+  seals: Seals,
+  lost: Map<string, string>,
+): Generator<{ username: string; password: Secret }> {
+  for (const { state, work, expired, username, sealed_password } of bindings) {
+    if (state !== 'ready' || work !== undefined || expired || !users.has(username)) {
+      continue;
+    }
+    try {
+      yield { username, password: seals.open(sealed_password, username) };
+    } catch (error) {
+      lost.set(username, (error as Error).message);
+    }
+  }
+}
+
+function identify({ kind, what }: Difference): string {
+  return `${kind}: ${what}`;
+}

@@ -1,0 +1,66 @@
+import { checkUp } from '../broker/checkup.js';
+import type { Difference } from '../broker/oracle.js';
+import { repair } from '../broker/repair.js';
+import type { Output } from './output.js';
+import type { Tools } from './tools.js';
+
+/**
+ * `check`: compares the cluster with the records and prints what differs; with `--repair` mends it.
+ * @returns the exit code: 0 when nothing differs (any more), 1 otherwise
+ */
+export async function check(
+  tools: Tools,
+  output: Output,
+  options: { repair: boolean; yes: boolean },
+): Promise<number> {
+  const { differences, ...counts } = await checkUp(tools);
+  if (!output.json) {
+    output.line(
+      `${counts.instances} instances, ${counts.bindings} bindings, ${counts.underWay} operations under way`,
+    );
+    for (const { kind, what, detail } of differences) {
+      output.line(`${kind}: ${what}: ${detail}`);
+    }
+    output.line(differences.length === 0 ? 'Nothing differs.' : `${differences.length} differences.`);
+  }
+  const wanted = options.repair && differences.length > 0;
+  const agreed =
+    wanted && (options.yes || (await output.confirm(`Repair ${differences.length} differences?`)));
+  const repairs = agreed ? await repairAll(tools, output, differences) : undefined;
+  const isWhole = differences.length === 0 || (repairs?.every(({ ok }) => ok) ?? false);
+  if (output.json) {
+    const told = differences.map(({ kind, what, detail }) => ({ kind, what, detail }));
+    output.line(
+      JSON.stringify({ ...counts, differences: told, ...(repairs === undefined ? {} : { repairs }) }),
+    );
+  }
+  return isWhole ? 0 : 1;
+}
+
+interface Repaired {
+  what: string;
+  ok: boolean;
+  outcome: string;
+}
+
+async function repairAll(
+  tools: Tools,
+  output: Output,
+  differences: readonly Difference[],
+): Promise<Repaired[]> {
+  const repairs: Repaired[] = [];
+  for (const difference of differences) {
+    const what = `${difference.kind}: ${difference.what}`;
+    let repaired: Repaired;
+    try {
+      repaired = { what, ok: true, outcome: await repair(tools, difference) };
+    } catch (error) {
+      repaired = { what, ok: false, outcome: (error as Error).message };
+    }
+    repairs.push(repaired);
+    if (!output.json) {
+      output.line(`${repaired.ok ? 'repaired' : 'NOT repaired'} ${what}: ${repaired.outcome}`);
+    }
+  }
+  return repairs;
+}

@@ -1,0 +1,49 @@
+/**
+ * The record of the cluster's clock. It counts milliseconds that have gone by while there was something to wait
+ * for, and belongs to one replica at a time, its keeper.
+ */
+export interface ClockRecord {
+  schema: 1;
+  elapsed_ms: number;
+  /** The session of the replica that keeps it. */
+  keeper: string;
+  /** A lease of etcd's that runs down for years; it measures the time in which no replica kept the clock. */
+  gauge: string;
+  /** The lease's granted and remaining time when the record was written, in seconds. */
+  gauge_granted_s: number;
+  gauge_left_s: number;
+}
+
+/** The gauge counts whole seconds, so two readings of it may be off by nearly this much, in milliseconds. */
+export const GAUGE_ERROR_MS = 1_000;
+
+/** How much time has gone by since the record was written, by the gauge, in milliseconds.
+ *
+ * etcd starts a lease's time anew when it elects a leader; then what has run down since is all that is certain.
+ */
+export function elapsedByGauge(record: ClockRecord, gaugeLeftSeconds: number): number {
+  const seconds =
+    gaugeLeftSeconds <= record.gauge_left_s
+      ? record.gauge_left_s - gaugeLeftSeconds
+      : record.gauge_granted_s - gaugeLeftSeconds;
+  return Math.max(0, seconds) * 1_000;
+}
+
+/**
+ * How much time has gone by since the record was written, in milliseconds. Its keeper knows that from its own
+ * monotonic clock, unless that stood still (a suspended machine); a new keeper knows it from the gauge, which etcd
+ * runs down whether brokers live or not.
+ *
+ * @param ownMs by this process's monotonic clock, undefined when another replica wrote the record
+ */
+export function elapsedSince(
+  record: ClockRecord,
+  gaugeLeftSeconds: number,
+  ownMs: number | undefined,
+): number {
+  const byGauge = elapsedByGauge(record, gaugeLeftSeconds);
+  if (ownMs === undefined) {
+    return byGauge;
+  }
+  return byGauge > ownMs + 2 * GAUGE_ERROR_MS ? byGauge - GAUGE_ERROR_MS : ownMs;
+}

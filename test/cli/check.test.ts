@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict';
+import type { Connection } from '../../src/clusters/connection.js';
+import { startTestBroker, type TestBroker } from '../support/broker.js';
+import { runCli } from '../support/cli.js';
+import { rootConnection } from '../support/root-connection.js';
+
+interface Names {
+  role: string;
+  username: string;
+  password: string;
+  key_prefix: string;
+}
+
+describe('compose-etcd-broker check', () => {
+  let broker: TestBroker;
+  let root: Connection;
+  const bound: Names[] = [];
+  const run = (...args: string[]) => runCli(args, { DATA_DIR: broker.dataDir });
+
+  before(async () => {
+    broker = await startTestBroker();
+    root = await rootConnection(broker);
+    await broker.provision('i');
+    for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) {
+      bound.push((await broker.bind('i', id)).body.credentials);
+    }
+  });
+  after(async () => {
+    root?.close();
+    await broker?.dispose();
+  });
+
+  /** Breaks the cluster in one way, and expects to be told, mended, and told that all is well. */
+  function finds(kind: string, breakIt: () => Promise<{ name: string }>) {
+    it(`finds and mends: ${kind}`, async () => {
+      const { name } = await breakIt();
+      const found = await run('check');
+      assert.equal(found.code, 1, found.stdout + found.stderr);
+      assert.match(found.stdout, new RegExp(`^${kind}: ${name}`, 'm'));
+      const mended = await run('check', '--repair', '--yes');
+      assert.equal(mended.code, 0, mended.stdout + mended.stderr);
+      const again = await run('check');
+      assert.equal(again.code, 0, again.stdout + again.stderr);
+      assert.match(again.stdout, /Nothing differs/);
+    });
+  }
+  const names = (index: number) => bound[index] as Names;
+
+  it('says that nothing differs', async () => {
+    const { code, stdout } = await run('check');
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /1 instances, 6 bindings, 0 operations under way\nNothing differs/);
+  });
+
+  finds('role missing', async () => {
+    await root.auth.roleDelete({ role: names(0).role });
+    return { name: names(0).role };
+  });
+  finds('user missing', async () => {
+    await root.auth.userDelete({ name: names(1).username });
+    return { name: names(1).username };
+  });
+  finds('role not granted', async () => {
+    await root.auth.userRevokeRole({ name: names(2).username, role: names(2).role });
+    return { name: names(2).username };
+  });
+  finds('credentials refused', async () => {
+    await root.auth.userChangePassword({ name: names(3).username, password: 'another' });
+    return { name: names(3).username };
+  });
+  finds('permission wrong', async () => {
+    const perm = { permType: 'Read', key: Buffer.from('/'), range_end: Buffer.from('0') } as const;
+    await root.auth.roleGrantPermission({ name: names(4).role, perm });
+    return { name: names(4).role };
+  });
+  finds('roles too many', async () => {
+    await root.auth.userGrantRole({ user: names(5).username, role: 'root' });
+    return { name: names(5).username };
+  });
+  finds('stray role', async () => {
+    const name = `d-${'1'.repeat(24)}-${'2'.repeat(16)}`;
+    await root.auth.roleAdd({ name });
+    return { name };
+  });
+  finds('stray user', async () => {
+    const name = `d-${'3'.repeat(24)}-${'4'.repeat(16)}`;
+    await root.auth.userAdd({ name, password: 'x'.repeat(20) });
+    return { name };
+  });
+  finds('stray keys', async () => {
+    for (const id of ['0'.repeat(24), 'f'.repeat(24), '7'.repeat(24)]) {
+      await root.kv.put({ key: Buffer.from(`/d/${id}/a/b`), value: Buffer.from('x') });
+    }
+    return { name: `/d/${'7'.repeat(24)}/` };
+  });
+  finds('stray operation', async () => {
+    const value = Buffer.from('{"operation_id":"bind-0","instance_id":"i","owner":"nobody"}');
+    await root.kv.put({ key: Buffer.from('/_broker/v1/open/bind-0'), value });
+    return { name: 'bind-0' };
+  });
+  finds('name not indexed', async () => {
+    await root.kv.deleteRange({ key: Buffer.from(`/_broker/v1/names/${names(0).role}`) });
+    return { name: names(0).role };
+  });
+
+  it('leaves keys, roles and users of others alone', async () => {
+    await root.kv.put({ key: Buffer.from('/elsewhere'), value: Buffer.from('x') });
+    await root.auth.roleAdd({ name: 'operators-own' });
+    assert.equal((await run('check')).code, 0);
+  });
+
+  it('repairs nothing where nobody can be asked and --yes is not given', async () => {
+    await root.auth.roleDelete({ role: names(0).role });
+    const unasked = await run('check', '--repair');
+    assert.equal(unasked.code, 1);
+    assert.match(unasked.stderr, /add --yes/);
+    assert.match((await run('check')).stdout, /^role missing/m);
+    assert.equal((await run('check', '--repair', '--yes')).code, 0);
+  });
+
+  it('prints one JSON object', async () => {
+    const name = `d-${'5'.repeat(24)}-${'6'.repeat(16)}`;
+    await root.auth.roleAdd({ name });
+    const { code, stdout } = await run('check', '--json');
+    assert.equal(code, 1);
+    const report = JSON.parse(stdout);
+    assert.equal(report.bindings, 6);
+    assert.deepEqual(
+      report.differences.map(({ kind, what }: { kind: string; what: string }) => [kind, what]),
+      [['stray role', name]],
+    );
+    const repaired = JSON.parse((await run('check', '--json', '--repair', '--yes')).stdout);
+    assert.equal(repaired.repairs[0].ok, true);
+  });
+
+  it('never prints a password', async () => {
+    await root.auth.userDelete({ name: names(1).username });
+    const { stdout, stderr } = await run('check', '--repair', '--yes');
+    for (const { password } of bound) {
+      assert.ok(!(stdout + stderr).includes(password));
+    }
+  });
+});
+
+describe('compose-etcd-broker operations and reseal', () => {
+  const [older, newer] = [1, 2].map((byte) => Buffer.alloc(32, byte).toString('base64')) as [string, string];
+  let broker: TestBroker;
+
+  before(async () => {
+    broker = await startTestBroker({ BROKER_ENCRYPTION_KEY: older });
+    await broker.provision('i');
+    await broker.bind('i', 'a');
+    await broker.bind('i', 'b');
+  });
+  after(() => broker?.dispose());
+
+  it('operations lists nothing when nothing is under way', async () => {
+    const { code, stdout } = await runCli(['operations'], { DATA_DIR: broker.dataDir });
+    assert.equal(code, 0);
+    assert.equal(stdout, 'No operations are under way.\n');
+  });
+
+  it('operations lists what is under way, since when', async () => {
+    const root = await rootConnection(broker);
+    try {
+      const since = '2030-01-01T00:00:00.000Z';
+      const operation = {
+        schema: 1,
+        operation_id: 'bind-1',
+        instance_id: 'i',
+        binding_id: 'x',
+        owner: 'gone',
+      };
+      const record = { ...operation, id: 'bind-1', kind: 'bind', state: 'in progress', started_at: since };
+      await root.kv.put({
+        key: Buffer.from('/_broker/v1/open/bind-1'),
+        value: Buffer.from(JSON.stringify(operation)),
+      });
+      const key = Buffer.from('/_broker/v1/operations/binding/i/x/bind-1');
+      await root.kv.put({ key, value: Buffer.from(JSON.stringify(record)) });
+      const { stdout } = await runCli(['operations', '--json'], { DATA_DIR: broker.dataDir });
+      const expected = { kind: 'bind', started_at: since, replica: 'gone, to be taken over' };
+      const { kind, started_at, replica } = JSON.parse(stdout).operations[0];
+      assert.deepEqual({ kind, started_at, replica }, expected);
+      await root.kv.deleteRange({ key: Buffer.from('/_broker/v1/open/bind-1') });
+    } finally {
+      root.close();
+    }
+  });
+
+  it('reseal moves every record to the newest key, so that the older one can go', async () => {
+    const env = { DATA_DIR: broker.dataDir, BROKER_ENCRYPTION_KEY: `${newer},${older}` };
+    const first = await runCli(['reseal'], env);
+    assert.equal(first.code, 0, first.stderr);
+    assert.match(first.stdout, /^2 records sealed anew/);
+    const second = JSON.parse((await runCli(['reseal', '--json'], env)).stdout);
+    assert.deepEqual([second.resealed, second.unchanged, second.failed], [0, 2, []]);
+    const check = await runCli(['check'], { ...env, BROKER_ENCRYPTION_KEY: newer });
+    assert.equal(check.code, 0, check.stdout);
+  });
+
+  it('reseal names what it can not open', async () => {
+    const { code, stdout } = await runCli(['reseal'], {
+      DATA_DIR: broker.dataDir,
+      BROKER_ENCRYPTION_KEY: older,
+    });
+    assert.equal(code, 1);
+    assert.match(stdout, /NOT sealed anew: i \/ a: .*BROKER_ENCRYPTION_KEY does not hold/);
+  });
+});
+
+describe('compose-etcd-broker', () => {
+  for (const args of [['--help'], ['check', '--help'], ['operations', '--help'], ['reseal', '--help']]) {
+    it(`explains itself: ${args.join(' ')}`, async () => {
+      const { code, stdout } = await runCli(args, {});
+      assert.equal(code, 0);
+      assert.match(stdout, /Usage: compose-etcd-broker/);
+    });
+  }
+
+  for (const [args, problem] of [
+    [['chekc'], /"chekc" is no command/],
+    [['check', '--force'], /--force/],
+    [['operations', '--repair'], /belong to check/],
+    [['check', 'all'], /one word too many/],
+  ] as const) {
+    it(`refuses ${args.join(' ')}`, async () => {
+      const { code, stderr } = await runCli(args, {});
+      assert.equal(code, 2);
+      assert.match(stderr, problem);
+    });
+  }
+
+  it('says in one line that there is no cluster', async () => {
+    const { code, stderr } = await runCli(['check'], { DATA_DIR: '/nonexistent' });
+    assert.equal(code, 1);
+    assert.match(stderr, /^DATA_DIR \/nonexistent holds no embedded cluster[^\n]*\n$/);
+  });
+});

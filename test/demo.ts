@@ -1,0 +1,136 @@
+// `npm run demo`: the whole story on a broker of its own, unattended, in a few seconds.
+import { randomUUID } from 'node:crypto';
+import type { Etcd3 } from 'etcd3';
+import { type BrokerProcess, brokerProcess } from './support/broker-process.js';
+import { type Credentials, connect } from './support/tenant.js';
+
+const startedAt = performance.now();
+const clients: Etcd3[] = [];
+let step = 'make a folder';
+
+/** Says what was done and how long it took. Nothing that is said holds a password. */
+async function timed<T>(what: string, action: () => Promise<T>): Promise<T> {
+  step = what;
+  const begunAt = performance.now();
+  const result = await action();
+  const milliseconds = Math.round(performance.now() - begunAt);
+  console.log(`${String(milliseconds).padStart(6)} ms  ${what}`);
+  return result;
+}
+
+function expect(isSo: boolean, otherwise: string): void {
+  if (!isSo) {
+    throw new Error(otherwise);
+  }
+}
+
+function open(credentials: Credentials): Etcd3 {
+  const client = connect(credentials, credentials.uri);
+  clients.push(client);
+  return client;
+}
+
+async function isRefused(call: Promise<unknown>, reason: RegExp): Promise<void> {
+  const error = await call.then(
+    () => undefined,
+    (refusal: Error) => refusal,
+  );
+  expect(error !== undefined, 'etcd allowed it');
+  expect(reason.test((error as Error).message), `etcd refused it for another reason: ${error?.message}`);
+}
+
+async function story(broker: BrokerProcess): Promise<void> {
+  const instance = randomUUID();
+  const bind = async (binding: string, parameters: Record<string, string>): Promise<Credentials> => {
+    const { status, body } = await broker.bind(instance, binding, { parameters });
+    expect(status === 201, `the broker answered ${status}: ${body?.description}`);
+    return body.credentials;
+  };
+
+  await timed('start the broker and its etcd', () => broker.start());
+  await timed('look at the catalog', async () => {
+    const { status, body } = await broker.send('GET', '/v2/catalog');
+    expect(status === 200 && body.services.length > 0, `the broker answered ${status}`);
+  });
+  await timed('create a service instance', async () => {
+    const { status } = await broker.provision(instance);
+    expect(status === 201, `the broker answered ${status}`);
+  });
+  const one = await timed('bind the application "one"', () => bind('one', { key_space: 'one' }));
+  const two = await timed('bind the application "two"', () => bind('two', {}));
+  const [clientOne, clientTwo] = [open(one), open(two)];
+  const [keyOne, keyTwo] = [`${one.key_prefix}word`, `${two.key_prefix}word`];
+  for (const [name, client, key] of [
+    ['one', clientOne, keyOne],
+    ['two', clientTwo, keyTwo],
+  ] as const) {
+    await timed(`"${name}" writes and reads its own key, over TLS`, async () => {
+      await client.put(key).value(`hello from ${name}`);
+      const value = await client.get(key).string();
+      expect(value === `hello from ${name}`, 'it read something else than it wrote');
+    });
+  }
+  const DENIED = /permission denied/;
+  await timed('"one" is refused the key of "two"', async () => {
+    await isRefused(clientOne.get(keyTwo).exec(), DENIED);
+    await isRefused(clientOne.put(keyTwo).value('x').exec(), DENIED);
+  });
+  await timed('"two" is refused the key of "one"', async () => {
+    await isRefused(clientTwo.get(keyOne).exec(), DENIED);
+    await isRefused(clientTwo.put(keyOne).value('x').exec(), DENIED);
+  });
+  const reader = await timed('bind a read-only application to the keys of "one"', () =>
+    bind('reader', { key_space: 'one', access: 'readonly' }),
+  );
+  await timed('it reads the key and is refused to write it', async () => {
+    const client = open(reader);
+    expect((await client.get(keyOne).string()) === 'hello from one', 'it did not read the key');
+    await isRefused(client.put(keyOne).value('x').exec(), DENIED);
+  });
+  await timed('unbind "one": its credentials stop working', async () => {
+    const { status } = await broker.unbind(instance, 'one');
+    expect(status === 200, `the broker answered ${status}`);
+    const REFUSED = /invalid auth token|invalid user ID or password|user name not found|permission denied/;
+    await isRefused(clientOne.get(keyOne).exec(), REFUSED);
+    await isRefused(open(one).get(keyOne).exec(), REFUSED);
+  });
+  await timed('delete the service instance, with what is left', async () => {
+    const { status } = await broker.deprovision(instance);
+    expect(status === 200, `the broker answered ${status}`);
+    const again = await broker.deprovision(instance);
+    expect(again.status === 410, `the instance is still there: the broker answered ${again.status}`);
+  });
+  await timed('stop the broker and its etcd', async () => {
+    const { code } = await broker.end('SIGTERM');
+    expect(code === 0, `the broker ended with status ${code}`);
+    expect((await broker.etcds()).length === 0, 'its etcd still runs');
+  });
+}
+
+const broker = await brokerProcess();
+let cleaning: Promise<void> | undefined;
+const cleanUp = (): Promise<void> => {
+  for (const client of clients.splice(0)) {
+    client.close();
+  }
+  cleaning ??= broker.dispose();
+  return cleaning;
+};
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, async () => {
+    console.error(`Interrupted at: ${step}`);
+    await cleanUp();
+    process.exit(1);
+  });
+}
+try {
+  await story(broker);
+  console.log(`${String(Math.round(performance.now() - startedAt)).padStart(6)} ms  in all`);
+} catch (error) {
+  if (cleaning === undefined) {
+    console.error(`Failed: ${step}: ${(error as Error).message}`);
+  }
+  process.exitCode = 1;
+} finally {
+  await cleanUp();
+}

@@ -1,0 +1,8 @@
+import { Connection } from '../../src/clusters/connection.js';
+import { runningEmbeddedCluster } from '../../src/clusters/embedded/running.js';
+import type { TestBroker } from './broker.js';
+
+/** A connection with every right to the etcd of a test's broker, to look into it and to break things. */
+export async function rootConnection(broker: TestBroker): Promise<Connection> {
+  return new Connection(await runningEmbeddedCluster(broker.dataDir));
+}
