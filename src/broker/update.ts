@@ -16,7 +16,8 @@ export interface UpdateRequest {
   maintenance_version?: string;
 }
 
-const MOST_ROUNDS = 10;
+/** Of several updates at once one gets through in each round, so this many may meet. */
+const MOST_ROUNDS = 100;
 
 /**
  * Changes an instance's plan, parameters, context or maintenance version: one transaction, so a refused update has
