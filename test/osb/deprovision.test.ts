@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { bindingPath, instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
-import { connectAsRoot, snapshotOfCluster } from '../support/cluster.js';
+import { snapshotOfCluster } from '../support/cluster.js';
 import { assertError, assertNothingChanges } from '../support/replies.js';
+import { rootConnection } from '../support/root-connection.js';
 import { asTenant, writeKeys } from '../support/tenant.js';
 import { eventually } from '../support/time.js';
 
@@ -15,7 +16,7 @@ describe('DELETE /v2/service_instances/:instance_id', () => {
   after(() => broker.dispose());
 
   const countKeys = async () => {
-    const root = await connectAsRoot(broker);
+    const root = await rootConnection(broker);
     try {
       const range = { key: Buffer.from('/d/'), range_end: Buffer.from('/d0'), count_only: true };
       return Number((await root.kv.range(range)).count);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { bindingPath, instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
-import { connectAsRoot } from '../support/cluster.js';
 import { assertError, assertNothingChanges } from '../support/replies.js';
+import { rootConnection } from '../support/root-connection.js';
 
 describe('GET of instances, bindings and operations', () => {
   let broker: TestBroker;
@@ -17,7 +17,12 @@ describe('GET of instances, bindings and operations', () => {
     const { status, body } = await broker.send('GET', instancePath('i'));
     assert.equal(status, 200);
     const { dashboard_url, ...rest } = body;
-    assert.deepEqual(rest, { service_id: broker.service.id, plan_id: broker.plan.id, parameters: {} });
+    assert.deepEqual(rest, {
+      service_id: broker.service.id,
+      plan_id: broker.plan.id,
+      parameters: {},
+      maintenance_info: { version: broker.plan.maintenanceInfo?.version },
+    });
     assert.equal(new URL(dashboard_url).origin, broker.url);
     assert.equal(dashboard_url, (await broker.provision('i')).body.dashboard_url);
   });
@@ -87,7 +92,7 @@ describe('GET of instances, bindings and operations', () => {
   });
 
   it('rule 13: what exists has succeeded still when its operation is forgotten', async () => {
-    const root = await connectAsRoot(broker);
+    const root = await rootConnection(broker);
     try {
       const [first, end] = ['/_broker/v1/operations/', '/_broker/v1/operations0'];
       await root.kv.deleteRange({ key: Buffer.from(first), range_end: Buffer.from(end) });

@@ -9,7 +9,7 @@ import { HistoryLease } from '../../src/records/history-lease.js';
 import { keys } from '../../src/records/keys.js';
 import { RecordStore } from '../../src/records/record-store.js';
 import type { TestBroker } from './broker.js';
-import { connectAsRoot } from './cluster.js';
+import { rootConnection } from './root-connection.js';
 
 /**
  * A second replica of a test's broker that takes on operations and gets no further: so an operation stays under
@@ -29,7 +29,7 @@ export class OtherReplica {
   }
 
   static async join(broker: TestBroker): Promise<OtherReplica> {
-    const connection = await connectAsRoot(broker);
+    const connection = await rootConnection(broker);
     const seals = new Sealer([await keptEncryptionKey(broker.dataDir)]);
     const replica = new OtherReplica(broker, connection, seals);
     await connection.kv.put({ key: Buffer.from(keys.owner(replica.id)), value: Buffer.from('{"schema":1}') });
