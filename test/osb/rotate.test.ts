@@ -66,6 +66,22 @@ describe('Rotation of a binding', () => {
     });
   });
 
+  it('rule 20: a binding that expires says when, in ISO 8601 with a fraction and Z, and renews before', async () => {
+    const startedAt = Date.now();
+    const reply = await broker.bind('i', 'expiring', { parameters: { expires_in: '1h' } });
+    assert.equal(reply.status, 201, reply.text);
+    const { expires_at, renew_before } = reply.body.metadata;
+    for (const time of [expires_at, renew_before]) {
+      assert.match(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z$/);
+    }
+    assert.ok(Math.abs(Date.parse(expires_at) - startedAt - 3_600_000) < 30_000, expires_at);
+    assert.ok(renew_before <= expires_at && Date.parse(renew_before) > startedAt);
+    const fetched = await broker.send('GET', bindingPath('i', 'expiring'));
+    assert.deepEqual(fetched.body.metadata, reply.body.metadata);
+    const bare = await broker.bind('i', 'lasting');
+    assert.equal('expires_at' in (bare.body.metadata ?? {}), false);
+  });
+
   for (const [what, fields] of [
     ['that does not exist', { predecessor_binding_id: 'none' }],
     ['of another instance', { predecessor_binding_id: 'elsewhere' }],
