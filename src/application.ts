@@ -1,5 +1,3 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { InstanceCache } from './broker/instance-cache.js';
 import type { BrokerParts } from './broker/parts.js';
@@ -20,12 +18,15 @@ import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
 import { createApp } from './osb/app.js';
 import type { OsbContext } from './osb/context.js';
+import { HttpServer } from './osb/server.js';
 import { HistoryLease } from './records/history-lease.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
 
-/** How long a stopping broker waits for what runs, in milliseconds. */
-const DRAIN_MS = 30_000;
+/** How long a stopping broker waits for what runs, in milliseconds. Kubernetes kills it after 30 s by default. */
+const DRAIN_MS = 20_000;
+/** How long after that it still waits for etcd, which surely hangs then. */
+const FAREWELL_MS = 3_000;
 const EMBEDDED_USERNAME = 'broker';
 const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
 
@@ -116,12 +117,16 @@ export async function startApplication(
     undo.push(() => session.stop());
     recovery.start();
     undo.push(() => recovery.stop());
-    const server = createServer(LIMITS, app);
-    server.maxConnections = MOST_CONNECTIONS;
-    const url = await listen(server, config.port);
+    const server = new HttpServer(app);
+    const url = await server.listen(config.port);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {
-      await Promise.all([closeServer(server), worker.drain(DRAIN_MS)]);
+      const giveUp = setTimeout(() => connection.close(), DRAIN_MS + FAREWELL_MS);
+      giveUp.unref();
+      const startedAt = performance.now();
+      // The requests first: until it is answered, each may still begin an operation.
+      await server.close(DRAIN_MS);
+      await worker.drain(DRAIN_MS - (performance.now() - startedAt));
     });
     return {
       url,
@@ -168,35 +173,6 @@ async function brokerAccess({ brokerCredentials, encryptionKeys, dataDir }: Conf
   const keptPassword = await keptBrokerPassword(dataDir);
   const credentials = [{ username: EMBEDDED_USERNAME, password: keptPassword.secret }];
   return { credentials, encryptionKeys: keys, keptPassword };
-}
-
-const MOST_CONNECTIONS = 4_000;
-/** Bounds on what a client may send and how slowly; times in milliseconds, sizes in bytes. */
-const LIMITS = {
-  maxHeaderSize: 16_384,
-  headersTimeout: 10_000,
-  requestTimeout: 30_000,
-  keepAliveTimeout: 65_000,
-};
-
-function listen(server: Server, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new Error(`The port ${port} is in use; set PORT to another one, or end the program that has it.`)
-          : error,
-      );
-    });
-    server.listen(port, () => resolve(`http://localhost:${(server.address() as AddressInfo).port}`));
-  });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
 }
 
 /** Ends what was started, the latest first. What fails is logged and does not keep the rest from ending. */
