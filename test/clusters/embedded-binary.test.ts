@@ -167,6 +167,18 @@ describe('running a command', () => {
     assert.ok(Date.now() - startedAt < 2_000, `expected about 0.2 s, took ${Date.now() - startedAt} ms`);
   });
 
+  it('does not wait for a helper that escaped from the time limit', async function () {
+    if (process.platform !== 'linux') {
+      this.skip(); // setsid is a Linux tool
+    }
+    const startedAt = Date.now();
+    await assert.rejects(
+      runCommand('sh', ['-c', 'setsid sleep 5 & sleep 20'], { timeoutMs: 100 }),
+      /took longer than 100 ms/,
+    );
+    assert.ok(Date.now() - startedAt < 3_000, `expected about 1 s, took ${Date.now() - startedAt} ms`);
+  });
+
   it('ends it when it is aborted and reports the last line of a failure', async () => {
     await assert.rejects(
       runCommand('sleep', ['20'], { timeoutMs: 10_000, signal: AbortSignal.timeout(100) }),

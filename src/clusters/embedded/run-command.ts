@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 
 const MAX_OUTPUT_BYTES = 64 * 1024;
+const KILL_GRACE_MS = 1_000;
 
 export interface CommandOptions {
   /** After so many milliseconds the command is killed. */
@@ -32,9 +33,15 @@ export async function runCommand(
     let output = '';
     let errors = '';
     let ended: string | undefined;
+    let lastResort: NodeJS.Timeout | undefined;
     const end = (why: string) => {
       ended ??= why;
       killGroup(child.pid);
+      // A helper that has left the group may still hold the pipes: don't wait for it.
+      lastResort ??= setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, KILL_GRACE_MS);
     };
     const timer = setTimeout(() => end(`took longer than ${options.timeoutMs} ms`), options.timeoutMs);
     const onAbort = () => end('was aborted');
@@ -47,6 +54,7 @@ export async function runCommand(
     });
     const settle = (act: () => void) => {
       clearTimeout(timer);
+      clearTimeout(lastResort);
       options.signal?.removeEventListener('abort', onAbort);
       act();
     };

@@ -22,13 +22,25 @@ export async function startMembers(
   access: RootAccess,
   deadline: number,
 ): Promise<void> {
-  const started = await Promise.all(members.map((member) => member.start()));
+  // All of them must be settled before a failure is reported, or those still starting could not be stopped.
+  const attempts = await Promise.allSettled(members.map((member) => member.start()));
+  const started = attempts.map((attempt) => {
+    if (attempt.status === 'rejected') {
+      throw attempt.reason;
+    }
+    return attempt.value;
+  });
   const deaths = started.map(async ({ exited }, index): Promise<never> => {
     const how = await exited;
     await sleep(50); // its last lines may still be on their way
     throw new Error(`etcd member ${members[index]?.name} ${how} while starting${lastLines(members)}`);
   });
-  await Promise.race([...deaths, waitUntilReady(members, layout, access, deadline)]);
+  const over = new AbortController();
+  try {
+    await Promise.race([...deaths, waitUntilReady(members, layout, access, deadline, over.signal)]);
+  } finally {
+    over.abort();
+  }
 }
 
 async function waitUntilReady(
@@ -36,12 +48,17 @@ async function waitUntilReady(
   layout: readonly MemberLayout[],
   access: RootAccess,
   deadline: number,
+  over: AbortSignal,
 ): Promise<void> {
   const late = (cause?: unknown) =>
     new Error(`etcd did not become healthy in time${lastLines(members)}`, { cause });
   for (const { clientPort } of layout) {
     // Waiting for each member spares the client its pauses between two attempts to connect.
-    if (!(await poll(() => serves(clientPort, access.caCertificate, deadline), deadline, POLL_MS))) {
+    const check = () => {
+      over.throwIfAborted(); // a member has ended: nobody waits for the answer any more
+      return serves(clientPort, access.caCertificate, deadline);
+    };
+    if (!(await poll(check, deadline, POLL_MS))) {
       throw late();
     }
   }
@@ -50,6 +67,7 @@ async function waitUntilReady(
       await enableAuthentication(access, deadline);
       return;
     } catch (error) {
+      over.throwIfAborted();
       if (error instanceof EtcdAuthenticationFailedError) {
         throw new Error(
           "The cluster in DATA_DIR knows another root password than the file etcd-root-password: restore the file that belongs to the cluster's data",
