@@ -60,9 +60,10 @@ describe('A broker that is killed in the middle of binds', () => {
   it('leaves nothing half done: the next one finishes within seconds', async function () {
     this.timeout(120_000);
     let openAtDeath = 0;
+    const settings = { ...etcd.settings, PUBLIC_URL: 'https://broker.example.com' };
     const brokers: BrokerProcess[] = [];
     try {
-      const first = await (await brokerProcess(etcd.settings)).start();
+      const first = await (await brokerProcess(settings)).start();
       brokers.push(first);
       assert.equal((await first.provision('i')).status, 201);
       let broker = first;
@@ -74,7 +75,7 @@ describe('A broker that is killed in the middle of binds', () => {
         await broker.end('SIGKILL');
         const answers = await Promise.all(binds);
         openAtDeath += (await records.openOperations()).operations.length;
-        broker = await (await brokerProcess(etcd.settings)).start();
+        broker = await (await brokerProcess(settings)).start();
         brokers.push(broker);
         const milliseconds = await untilNothingIsOpen();
         console.log(`      round ${round + 1}: all finished after ${Math.round(milliseconds)} ms`);

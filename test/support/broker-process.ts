@@ -44,12 +44,13 @@ export class BrokerProcess extends TestBroker {
   /** Starts the process and resolves when it says where it listens. */
   override async start(): Promise<this> {
     this.launch();
-    const isUp = await Promise.race([
-      poll(() => this.#url !== undefined || undefined, Date.now() + START_TIMEOUT_MS, 5),
-      this.ended.then(() => undefined),
-    ]);
-    if (!isUp) {
-      throw new Error(`The broker did not start: ${this.stderr || this.stdout}`);
+    let hasEnded = false;
+    void this.ended.then(() => {
+      hasEnded = true;
+    });
+    await poll(() => this.#url !== undefined || hasEnded || undefined, Date.now() + START_TIMEOUT_MS, 5);
+    if (this.#url === undefined || hasEnded) {
+      throw new Error(`The broker did not start: ${(this.stderr || this.stdout).trim()}`);
     }
     return this;
   }
