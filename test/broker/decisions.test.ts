@@ -198,6 +198,13 @@ describe('Decision on an update', () => {
     assert.equal(decide({ plan_id: 'plan' }, { ...INSTANCE, plan_id: 'withdrawn' }).plan_id, 'plan');
   });
 
+  it('an instance of a plan that is no longer offered can be renamed, and nothing else', () => {
+    const withdrawn = { ...INSTANCE, plan_id: 'withdrawn' };
+    const context = { instance_name: 'new' };
+    assert.deepEqual(decide({ context, plan_id: 'withdrawn' }, withdrawn).context, context);
+    assert.throws(() => decide({ parameters: { size: 2 } }, withdrawn), InvalidRequest);
+  });
+
   it('rule 12: is refused while the instance is being deleted', () => {
     assert.throws(() => decide({}, { ...INSTANCE, state: 'deprovisioning' }), ConcurrencyError);
   });
