@@ -118,7 +118,8 @@ export class BrokerProcess extends TestBroker {
       async () => ((await this.etcds()).length === 0 ? true : undefined),
       Date.now() + START_TIMEOUT_MS,
     );
-    await rm(this.dataDir, { recursive: true, force: true });
+    // An etcd that was just being started may still write for a moment.
+    await rm(this.dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 
   /** The ids of the processes of its embedded etcd. */
