@@ -17,7 +17,7 @@ const PARTS = ['binds', 'reads', 'catalog', 'growth'] as const;
 type Part = (typeof PARTS)[number];
 
 const FULL = {
-  warmUp: 150,
+  warmUp: 512,
   bindTurns: 150,
   rounds: 8,
   bindsARound: 128,
@@ -119,7 +119,7 @@ async function measure(
     const etcdVersion = await bare.version();
     say('Warming up');
     await manyAtOnce(broker, bare, instances, 1, effort.warmUp);
-    await timeBinds(broker, bare, first, effort.warmUp);
+    await timeBinds(broker, bare, first, effort.warmUp / 5);
     const memoryWithNone = has('growth') ? await broker.settledMemory(effort.settleSeconds) : 0;
     let none: BindTimes | undefined;
     if (has('binds') || has('growth')) {

@@ -1,5 +1,3 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { Expirer } from './broker/expirer.js';
 import { InstanceCache } from './broker/instance-cache.js';
@@ -9,7 +7,7 @@ import { Recovery } from './broker/recovery.js';
 import { Worker } from './broker/worker.js';
 import { loadCatalog } from './catalog/catalog.js';
 import { AccessControl } from './clusters/access-control.js';
-import { type ClusterAddress, Connection } from './clusters/connection.js';
+import { type ClusterAddress, Connection, within } from './clusters/connection.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './clusters/embedded/embedded-cluster.js';
 import { findEtcd } from './clusters/embedded/etcd-binary.js';
 import { EtcdError } from './clusters/etcd-errors.js';
@@ -23,15 +21,19 @@ import type { Logger } from './observability/log.js';
 import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
 import { createApp } from './osb/app.js';
-import { clientError } from './osb/client-error.js';
 import type { OsbContext } from './osb/context.js';
+import { HttpServer } from './osb/server.js';
 import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
 
-/** How long a stopping broker waits for what runs, in milliseconds. */
-const DRAIN_MS = 30_000;
+/** How long a stopping broker waits for what runs, in milliseconds. Kubernetes kills it after 30 s by default. */
+const DRAIN_MS = 20_000;
+/** How long after that it still waits for etcd, which surely hangs then. */
+const FAREWELL_MS = 3_000;
+/** How long a look at /metrics waits for etcd's counts. */
+const COUNT_TIMEOUT_MS = 3_000;
 const EMBEDDED_USERNAME = 'broker';
 const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
 
@@ -83,7 +85,9 @@ export async function startApplication(
     const access = await brokerAccess(config);
     const seals = new Sealer(access.encryptionKeys);
     const session = new Session(connection, log);
-    const records = new RecordStore(connection, new HistoryLease(connection), session);
+    const records = new RecordStore(connection, new HistoryLease(connection), session, (kind, state) =>
+      metrics.operation(kind, state),
+    );
     const tenantKeys = new TenantKeys(connection);
     const workerParts = {
       records,
@@ -92,7 +96,6 @@ export async function startApplication(
       seals,
       session,
       log,
-      onFinished: (kind: string, state: string) => metrics.operation(kind, state),
     };
     const worker = new Worker(workerParts);
     const recovery = new Recovery(workerParts, worker);
@@ -124,7 +127,7 @@ export async function startApplication(
       log,
       metrics,
       readiness: new ReadinessCheck(connection, records, session, (ready) => metrics.setReady(ready)),
-      refreshCounts: async () => metrics.setCounts(await records.counts()),
+      refreshCounts: async () => metrics.setCounts(await records.counts(within(COUNT_TIMEOUT_MS))),
     });
     await alarms.start();
     undo.push(() => alarms.stop());
@@ -138,13 +141,16 @@ export async function startApplication(
     const expirer = new Expirer(broker, workerParts.access);
     expirer.start();
     undo.push(() => expirer.stop());
-    const server = createServer(LIMITS, app);
-    server.maxConnections = MOST_CONNECTIONS;
-    server.on('clientError', clientError);
-    const url = await listen(server, config.port);
+    const server = new HttpServer(app);
+    const url = await server.listen(config.port);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {
-      await Promise.all([closeServer(server), worker.drain(DRAIN_MS)]);
+      const giveUp = setTimeout(() => connection.close(), DRAIN_MS + FAREWELL_MS);
+      giveUp.unref();
+      const startedAt = performance.now();
+      // The requests first: until it is answered, each may still begin an operation.
+      await server.close(DRAIN_MS);
+      await worker.drain(DRAIN_MS - (performance.now() - startedAt));
     });
     return {
       url,
@@ -195,35 +201,6 @@ async function brokerAccess({ brokerCredentials, encryptionKeys, dataDir }: Conf
   const keptPassword = await keptBrokerPassword(dataDir);
   const credentials = [{ username: EMBEDDED_USERNAME, password: keptPassword.secret }];
   return { credentials, encryptionKeys: keys, keptPassword };
-}
-
-const MOST_CONNECTIONS = 4_000;
-/** Bounds on what a client may send and how slowly; times in milliseconds, sizes in bytes. */
-const LIMITS = {
-  maxHeaderSize: 16_384,
-  headersTimeout: 10_000,
-  requestTimeout: 30_000,
-  keepAliveTimeout: 65_000,
-};
-
-function listen(server: Server, port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new Error(`The port ${port} is in use; set PORT to another one, or end the program that has it.`)
-          : error,
-      );
-    });
-    server.listen(port, () => resolve(`http://localhost:${(server.address() as AddressInfo).port}`));
-  });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
 }
 
 /** Ends what was started, the latest first. What fails is logged and does not keep the rest from ending. */

@@ -3,6 +3,9 @@ import { welcome } from './cli/welcome.js';
 import { readConfig } from './config.js';
 import { openLog } from './observability/log.js';
 
+/** How long a failed start may take to close what it opened, in milliseconds. */
+const FAREWELL_MS = 1_000;
+
 const say = (line: string) => {
   process.stdout.write(`${line}\n`);
 };
@@ -31,4 +34,6 @@ try {
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`);
   process.exitCode = 1;
+  // What was started has been stopped by now; should something still be open, it must not keep the failure alive.
+  setTimeout(() => process.exit(), FAREWELL_MS).unref();
 }

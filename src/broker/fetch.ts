@@ -35,8 +35,11 @@ export async function fetchBinding(
   return stored.value;
 }
 
+const LONG_AGO = 'The last operation succeeded more than a day ago.';
+
 /**
- * The operation with the given id, or the latest of the resource. Finished operations stay readable for a day.
+ * The operation with the given id, or the latest of the resource. Finished operations stay readable for a day; what
+ * is whole after that has been made with success.
  *
  * Specification: "Polling Last Operation".
  * @throws NotFound when there is none
@@ -45,8 +48,21 @@ export async function lastOperation(
   { records }: BrokerParts,
   { instance_id, binding_id }: Resource,
   operationId: string | undefined,
-): Promise<OperationRecord> {
+): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'>> {
   const operation = await records.readOperation(instance_id, binding_id, operationId);
+  if (operation === undefined && operationId === undefined) {
+    const resource =
+      binding_id === undefined
+        ? await records.readInstance(instance_id)
+        : await records.readBinding(instance_id, binding_id);
+    if (resource?.value.state === 'ready') {
+      return {
+        state: 'succeeded',
+        kind: binding_id === undefined ? 'provision' : 'bind',
+        description: LONG_AGO,
+      };
+    }
+  }
   if (operation === undefined) {
     const what = binding_id === undefined ? 'instance' : 'binding';
     throw new NotFound(

@@ -16,7 +16,8 @@ export interface UpdateRequest {
   maintenance_version?: string;
 }
 
-const MOST_ROUNDS = 10;
+/** Of several updates at once one gets through in each round, so this many may meet. */
+const MOST_ROUNDS = 100;
 
 /**
  * Changes an instance's plan, parameters, context or maintenance version: one transaction, so a refused update has
@@ -65,7 +66,13 @@ export function decideUpdate(
   if (request.service_id !== instance.service_id) {
     throw new InvalidRequest('service_id must be that of the service instance; it can not be changed.');
   }
-  const plan = requirePlan(catalog, instance.service_id, request.plan_id ?? instance.plan_id);
+  const planId = request.plan_id ?? instance.plan_id;
+  const isContextOnly = request.parameters === undefined && request.maintenance_version === undefined;
+  if (planId === instance.plan_id && isContextOnly) {
+    // Also when the operator has taken the plan out of the catalog: nothing of the plan is asked for.
+    return { ...instance, context: request.context ?? instance.context, updated_at: now };
+  }
+  const plan = requirePlan(catalog, instance.service_id, planId);
   if (plan.id !== instance.plan_id) {
     assertPlanChange(catalog.findPlan(instance.service_id, instance.plan_id), plan);
   }

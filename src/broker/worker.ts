@@ -20,8 +20,6 @@ export interface WorkerParts {
   seals: Seals;
   session: OwnSession;
   log: BrokerLog;
-  /** Is told of each operation that ended here. */
-  onFinished?: (kind: string, state: string) => void;
 }
 
 /** So many operations run at once in one replica; requests for more are refused. */
@@ -270,9 +268,8 @@ export class Worker {
     return result.done ? this.#end(task, ended) : result.binding;
   }
 
-  #end(task: Task, { id, kind, state, description }: OperationRecord): undefined {
+  #end(task: Task, { id, state, description }: OperationRecord): undefined {
     task.ended = { operation_id: id, state, description };
-    this.parts.onFinished?.(kind, state);
   }
 
   /** Turns a bind that can not be finished into its own removal. */

@@ -4,7 +4,9 @@ import type { Application } from '../application.js';
 export function welcome(application: Application, cluster: 'embedded' | 'external'): string[] {
   const { url, username, keptPassword, endpoints } = application;
   // Both lines work when they are pasted, and do not leave the password in the terminal each time.
-  const password = keptPassword === undefined ? '"$BROKER_PASSWORD"' : `"$(cat '${keptPassword.file}')"`;
+  const password =
+    keptPassword === undefined ? '"$BROKER_PASSWORD"' : `"$(cat ${shellWord(keptPassword.file)})"`;
+  const user = shellWord(username);
   const lines = [
     '',
     `The service broker listens at ${url} on the ${cluster} etcd ${endpoints.join(', ')}`,
@@ -18,10 +20,15 @@ export function welcome(application: Application, cluster: 'embedded' | 'externa
   lines.push(
     '',
     'Register it with Cloud Foundry:',
-    `  cf create-service-broker compose-etcd ${username} ${password} ${url}`,
+    `  cf create-service-broker compose-etcd ${user} ${password} ${url}`,
     'Look at its catalog:',
-    `  curl -u ${username}:${password} -H 'X-Broker-API-Version: 2.17' ${url}/v2/catalog`,
+    `  curl -u ${user}:${password} -H 'X-Broker-API-Version: 2.17' ${url}/v2/catalog`,
     '',
   );
   return lines;
+}
+
+/** A text as one word for a shell, quoted where it needs that. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

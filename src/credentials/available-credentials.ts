@@ -40,10 +40,10 @@ export function availableCredentials(
 ): { [field: string]: unknown } {
   const { instance_id, deployment_id, username, role, key_prefix } = access;
   const password = access.password.reveal();
-  const [uri, direct] = service.endpoints.map((endpoint) => {
-    const { protocol, host } = new URL(endpoint);
-    return `${protocol}//${username}:${password}@${host}`;
-  });
+  // Not by way of `URL`, which drops a port that is the scheme's usual one.
+  const [uri, direct] = service.endpoints.map((endpoint) =>
+    endpoint.replace('://', `://${username}:${password}@`),
+  );
   return {
     db_type: 'etcd',
     maps: [],

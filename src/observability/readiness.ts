@@ -1,4 +1,5 @@
 import { type Connection, within } from '../clusters/connection.js';
+import { EtcdError, type EtcdErrorKind } from '../clusters/etcd-errors.js';
 import type { RecordStore } from '../records/record-store.js';
 import type { Session } from '../records/session.js';
 
@@ -58,6 +59,21 @@ async function said(check: Promise<string>): Promise<string> {
   try {
     return await check;
   } catch (error) {
-    return (error as Error).message;
+    // Anybody may ask, so etcd's own words, which name addresses, stay in the log of the calls.
+    return error instanceof EtcdError ? REASONS[error.kind] : 'failed';
   }
 }
+
+const REASONS: { readonly [kind in EtcdErrorKind]: string } = {
+  unavailable: 'etcd does not answer',
+  timeout: 'etcd does not answer in time',
+  'stale-auth': 'etcd refuses the call, since users change all the time',
+  'signed-out': "etcd does not accept the broker's sign-in",
+  'wrong-password': "etcd does not accept the broker's password",
+  denied: "the broker's user may not do this",
+  'no-space': 'etcd has no space left',
+  'auth-not-enabled': 'authentication is off in etcd',
+  'already-exists': 'failed',
+  'not-found': 'failed',
+  other: 'failed',
+};

@@ -69,7 +69,11 @@ export function createApp(parts: AppParts): Express {
 
   app.use(signedIn);
   app.get('/metrics', async (_request, response) => {
-    await parts.refreshCounts();
+    // While etcd does not answer, the metrics are needed most; the counts are then those of the last time.
+    const counted = parts.refreshCounts().catch((error: unknown) => {
+      log.warn({ reason: (error as Error).message }, 'The records could not be counted for the metrics');
+    });
+    await Promise.all([counted, parts.readiness.check()]);
     response.type(metrics.contentType).send(await metrics.text());
   });
 

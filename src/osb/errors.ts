@@ -62,7 +62,11 @@ export function toErrorReply(error: unknown): ErrorReply {
   }
   if (error instanceof BrokerError) {
     const [, status, code] = REPLIES.find(([kind]) => error instanceof kind) ?? [BrokerError, 500];
-    return reply(status, code, error.message, status === 503 ? RETRY_SOON : {});
+    const answer = reply(status, code, error.message, status === 503 ? RETRY_SOON : {});
+    // Specification: "Updating", "a failed update might be repeatable"; a plan that can't be left never can be.
+    return error instanceof UnsupportedUpdate
+      ? { ...answer, body: { ...answer.body, update_repeatable: false } }
+      : answer;
   }
   if (error instanceof EtcdError) {
     return { ...reply(503, undefined, describe(error), RETRY_SOON), isFault: true };

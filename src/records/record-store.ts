@@ -1,36 +1,25 @@
 import type { CallOptions } from '@grpc/grpc-js';
-import type { ICompare, IKeyValue, IRangeRequest, IRequestOp } from 'etcd3';
-import { CompareResult, CompareTarget, SortOrder, SortTarget } from 'etcd3';
-import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../broker/model.js';
+import { type IKeyValue, type IRangeRequest, SortOrder, SortTarget } from 'etcd3';
+import type {
+  BindingRecord,
+  InstanceRecord,
+  OperationKind,
+  OperationRecord,
+  OperationState,
+  Stored,
+} from '../broker/model.js';
 import type { ChangeResult, OpenOperation, RecordChange, Records } from '../broker/ports.js';
 import type { Connection } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
 import { keys, prefixEnd } from './keys.js';
 import { TransactionBatches } from './transaction-batches.js';
-
-/** A transaction on the keys of records. */
-interface Transaction {
-  /** Each key's last change must have this revision, `ABSENT` for none, else nothing is written. */
-  checks: Map<string, string>;
-  /** A key that must exist, whatever its revision. */
-  present?: string;
-  /** A prefix under which nothing may be. */
-  empty?: string;
-  puts: Map<string, unknown>;
-  deletes: string[];
-  /** Of the puts, those that are to vanish after a day. */
-  history: Set<string>;
-}
+import { encode, planChange, type Transaction, toRequest } from './transaction-plan.js';
 
 /** `current` holds what the checked keys hold instead. */
 type Commit =
   | { committed: true; revision: string }
   | { committed: false; current: ReadonlyMap<string, Stored<unknown>> };
-
-const ABSENT = '0';
-/** About how long a transaction is without the values that it puts. */
-const BYTES_BESIDE_VALUES = 4_096;
 
 /**
  * Reads and changes the broker's records in etcd. Each change is one transaction on conditions.
@@ -45,6 +34,8 @@ export class RecordStore implements Records {
     readonly historyLease: HistoryLease,
     /** This replica's session. */
     readonly session: { readonly id: string },
+    /** Is told of each operation that ended with a change made here. */
+    readonly onFinished: (kind: OperationKind, state: OperationState) => void = () => undefined,
   ) {}
 
   readInstance(instanceId: string): Promise<Stored<InstanceRecord> | undefined> {
@@ -171,7 +162,7 @@ export class RecordStore implements Records {
 
   /** Carries out a change if all that it expects holds. Safe to repeat when the answer was lost. */
   async change(change: RecordChange): Promise<ChangeResult> {
-    const transaction = this.#plan(change);
+    const transaction = planChange(change, this.session.id);
     const commit = await this.#commit(transaction).catch((error: unknown) => {
       if (!isNoSpace(error) || !isRemoval(change)) {
         throw error;
@@ -184,6 +175,9 @@ export class RecordStore implements Records {
       return this.#send(transaction, undefined);
     });
     if (commit.committed) {
+      for (const { kind, state } of change.finished ?? []) {
+        this.onFinished(kind, state);
+      }
       return { done: true, revision: commit.revision };
     }
     const { instance, binding } = change;
@@ -195,69 +189,6 @@ export class RecordStore implements Records {
       ...(currentInstance === undefined ? {} : { instance: currentInstance as Stored<InstanceRecord> }),
       ...(currentBinding === undefined ? {} : { binding: currentBinding as Stored<BindingRecord> }),
     };
-  }
-
-  #plan({ instance, binding, opened, finished }: RecordChange): Transaction {
-    const transaction: Transaction = {
-      checks: new Map(),
-      puts: new Map(),
-      deletes: [],
-      history: new Set(),
-    };
-    const { checks, puts, deletes, history } = transaction;
-    const write = (key: string, next: unknown) => {
-      if (next === null) {
-        deletes.push(key);
-      } else if (next !== undefined) {
-        puts.set(key, next);
-      }
-    };
-    if (instance !== undefined) {
-      const key = keys.instance(instance.id);
-      checks.set(key, instance.expected?.revision ?? ABSENT);
-      write(key, instance.next);
-      if (instance.next === null && instance.expected !== undefined) {
-        transaction.empty = keys.bindingsOf(instance.id);
-        deletes.push(keys.deployment(instance.expected.value.deployment_id));
-      } else if (instance.next && instance.expected === undefined) {
-        puts.set(keys.deployment(instance.next.deployment_id), { schema: 1, instance_id: instance.id });
-      }
-    }
-    if (binding !== undefined) {
-      const key = keys.binding(binding.instance_id, binding.binding_id);
-      checks.set(key, binding.expected?.revision ?? ABSENT);
-      write(key, binding.next);
-      const { instance_id, binding_id } = binding;
-      if (binding.expected === undefined && binding.next) {
-        puts.set(keys.name(binding.next.role), { schema: 1, instance_id, binding_id });
-      } else if (binding.expected !== undefined && binding.next === null) {
-        deletes.push(keys.name(binding.expected.value.role));
-      }
-      const awaited = awaitedExpiry(binding.expected?.value);
-      const next = binding.next === undefined ? awaited : awaitedExpiry(binding.next ?? undefined);
-      const index = (dueMs: number) => keys.expiry(dueMs, instance_id, binding_id);
-      if (awaited !== undefined && next === undefined) {
-        deletes.push(index(awaited));
-      } else if (next !== undefined && awaited === undefined) {
-        puts.set(index(next), { schema: 1, instance_id, binding_id });
-      }
-    }
-    if (opened !== undefined) {
-      const { id, instance_id, binding_id, owner } = opened;
-      puts.set(keys.operation(instance_id, binding_id, id), opened);
-      puts.set(keys.openOperation(id), { schema: 1, operation_id: id, instance_id, binding_id, owner });
-      // Work that is handed to another replica is taken over by recovery should that one be gone.
-      if (owner === this.session.id) {
-        transaction.present = keys.owner(owner);
-      }
-    }
-    for (const operation of finished ?? []) {
-      const key = keys.operation(operation.instance_id, operation.binding_id, operation.id);
-      puts.set(key, operation);
-      history.add(key);
-      deletes.push(keys.openOperation(operation.id));
-    }
-    return transaction;
   }
 
   async #commit(transaction: Transaction): Promise<Commit> {
@@ -278,43 +209,8 @@ export class RecordStore implements Records {
 
   async #send(transaction: Transaction, history: string | undefined): Promise<Commit> {
     const checked = [...transaction.checks.keys()];
-    const puts = [...transaction.puts].map(([key, value]) => ({
-      key,
-      value: Buffer.from(JSON.stringify(value)),
-    }));
-    const compare = [...transaction.checks].map(([key, revision]): ICompare => {
-      const mod = { key: Buffer.from(key), target: CompareTarget.Mod, result: CompareResult.Equal };
-      return { ...mod, mod_revision: revision };
-    });
-    if (transaction.present !== undefined) {
-      const exists = { target: CompareTarget.Version, result: CompareResult.Greater, version: 0 };
-      compare.push({ key: Buffer.from(transaction.present), ...exists });
-    }
-    if (transaction.empty !== undefined) {
-      const range = { key: Buffer.from(transaction.empty), range_end: prefixEnd(transaction.empty) };
-      compare.push({
-        ...range,
-        target: CompareTarget.Create,
-        result: CompareResult.Equal,
-        create_revision: ABSENT,
-      });
-    }
-    const response = await this.#batches.commit({
-      request: {
-        compare,
-        success: [
-          ...puts.map(({ key, value }): IRequestOp => {
-            const lease = history !== undefined && transaction.history.has(key) ? { lease: history } : {};
-            return { request_put: { key: Buffer.from(key), value, ...lease } };
-          }),
-          ...transaction.deletes.map((key) => ({ request_delete_range: { key: Buffer.from(key) } })),
-        ],
-        failure: checked.map((key) => ({ request_range: { key: Buffer.from(key) } })),
-      },
-      writes: [...transaction.puts.keys(), ...transaction.deletes],
-      reads: transaction.present === undefined ? checked : [...checked, transaction.present],
-      bytes: puts.reduce((sum, { key, value }) => sum + key.length + value.length, BYTES_BESIDE_VALUES),
-    });
+    const request = toRequest(transaction, history);
+    const response = await this.#batches.commit(request);
     if (response.succeeded) {
       return { committed: true, revision: response.header.revision };
     }
@@ -325,7 +221,8 @@ export class RecordStore implements Records {
       if (kv !== undefined) {
         // An attempt whose answer was lost may have been this very change. Each change of a checked record is
         // unlike all others (it names a new operation, or ends one), so equal bytes are its own.
-        if (puts.some((put) => put.key === key && put.value.equals(kv.value))) {
+        const put = transaction.puts.get(key);
+        if (put !== undefined && kv.value.equals(encode(put))) {
           return { committed: true, revision: kv.mod_revision };
         }
         current.set(key, stored(kv));
@@ -343,7 +240,7 @@ export class RecordStore implements Records {
   }
 
   async #put(key: string, value: unknown): Promise<void> {
-    await this.connection.kv.put({ key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) });
+    await this.connection.kv.put({ key: Buffer.from(key), value: encode(value) });
   }
 
   async #read<T>(key: string): Promise<Stored<T> | undefined> {
@@ -365,11 +262,6 @@ export class RecordStore implements Records {
       range.key = Buffer.concat([last.key, Buffer.from([0])]);
     }
   }
-}
-
-/** When a binding is due to expire, if it is to and has not yet. */
-function awaitedExpiry(binding: BindingRecord | undefined): number | undefined {
-  return binding?.expired ? undefined : binding?.expiry?.due_ms;
 }
 
 function isNoSpace(error: unknown): boolean {

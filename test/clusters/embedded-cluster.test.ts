@@ -370,3 +370,26 @@ async function servedSerial(cluster: EmbeddedCluster): Promise<string> {
     });
   });
 }
+
+describe('Several embedded clusters that start at once', () => {
+  it('find ports although each looks for the same ones', async () => {
+    const binary = (await availableEtcds())[0];
+    assert.ok(binary);
+    const folders = await Promise.all(
+      Array.from({ length: 4 }, () => mkdtemp(path.join(tmpdir(), 'compose-etcd-broker-test-'))),
+    );
+    const started = await Promise.allSettled(
+      folders.map((dataDir) => startEmbeddedCluster({ dataDir, binary, members: 1, log: () => undefined })),
+    );
+    try {
+      const ports = started.map((result) => {
+        assert.equal(result.status, 'fulfilled', String((result as PromiseRejectedResult).reason));
+        return (result as PromiseFulfilledResult<EmbeddedCluster>).value.endpoints[0];
+      });
+      assert.equal(new Set(ports).size, 4);
+    } finally {
+      await Promise.all(started.map((result) => result.status === 'fulfilled' && result.value.stop()));
+      await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true })));
+    }
+  });
+});

@@ -44,12 +44,13 @@ export class BrokerProcess extends TestBroker {
   /** Starts the process and resolves when it says where it listens. */
   override async start(): Promise<this> {
     this.launch();
-    const isUp = await Promise.race([
-      poll(() => this.#url !== undefined || undefined, Date.now() + START_TIMEOUT_MS, 5),
-      this.ended.then(() => undefined),
-    ]);
-    if (!isUp) {
-      throw new Error(`The broker did not start: ${this.stderr || this.stdout}`);
+    let hasEnded = false;
+    void this.ended.then(() => {
+      hasEnded = true;
+    });
+    await poll(() => this.#url !== undefined || hasEnded || undefined, Date.now() + START_TIMEOUT_MS, 5);
+    if (this.#url === undefined || hasEnded) {
+      throw new Error(`The broker did not start: ${(this.stderr || this.stdout).trim()}`);
     }
     return this;
   }
@@ -117,7 +118,8 @@ export class BrokerProcess extends TestBroker {
       async () => ((await this.etcds()).length === 0 ? true : undefined),
       Date.now() + START_TIMEOUT_MS,
     );
-    await rm(this.dataDir, { recursive: true, force: true });
+    // An etcd that was just being started may still write for a moment.
+    await rm(this.dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 
   /** The ids of the processes of its embedded etcd. */

@@ -36,6 +36,8 @@ export class TestBroker {
   readonly said: string[] = [];
   /** Every password, key and token that this broker has handed out or keeps. */
   readonly secrets = new Set<string>([PASSWORD]);
+  /** What else is to be closed when the broker stops. */
+  readonly onStop: (() => Promise<void>)[] = [];
   /** The answers that tell of a failure, in full. */
   readonly #failures: string[] = [];
   readonly service = catalog.services[0] as (typeof catalog.services)[0];
@@ -76,7 +78,10 @@ export class TestBroker {
 
   /** Stops the broker and leaves its data for another start. */
   async stop(): Promise<void> {
-    await this.application.stop();
+    for (const close of this.onStop.splice(0)) {
+      await close();
+    }
+    await this.application?.stop();
   }
 
   /**
@@ -88,7 +93,7 @@ export class TestBroker {
     const metrics = await Promise.resolve()
       .then(() => this.send('GET', '/metrics'))
       .catch(() => undefined);
-    await this.application?.stop();
+    await this.stop();
     await rm(this.dataDir, { recursive: true, force: true });
     assertNoSecret(this.secrets, {
       'its log': this.logged,

@@ -1,20 +1,9 @@
 import { readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import { Connection } from '../../src/clusters/connection.js';
-import { Secret } from '../../src/credentials/secret.js';
+import type { Connection } from '../../src/clusters/connection.js';
 import { keys, prefixEnd } from '../../src/records/keys.js';
 import type { TestBroker } from './broker.js';
-
-/** A connection to a test broker's etcd as root, past the broker. Close it when it is done. */
-export async function connectAsRoot({ application, dataDir }: TestBroker): Promise<Connection> {
-  const read = (...names: string[]) => readFile(path.join(dataDir, ...names), 'utf8');
-  return new Connection({
-    endpoints: application.endpoints,
-    caCertificate: await read('certificates', 'ca.pem'),
-    username: 'root',
-    password: new Secret((await read('etcd-root-password')).trim()),
-  });
-}
+import { rootConnection } from './root-connection.js';
 
 /** What the broker has made in etcd. Equal snapshots mean that nothing was created, changed or deleted between. */
 export interface Snapshot {
@@ -26,28 +15,34 @@ export interface Snapshot {
 
 /** Looks at everything that the broker may make in etcd, except its signs of life. */
 export async function snapshotOfCluster(broker: TestBroker): Promise<Snapshot> {
-  const connection = await connectAsRoot(broker);
-  try {
-    const [records, roles, users] = await Promise.all([
-      connection.kv.range({
-        key: Buffer.from(keys.root),
-        range_end: prefixEnd(keys.root),
-        keys_only: true,
-      }),
-      connection.auth.roleList(),
-      connection.auth.userList(),
-    ]);
-    return {
-      records: records.kvs
-        .map(({ key, mod_revision }) => `${key.toString('utf8')} at ${mod_revision}`)
-        .filter((line) => !line.startsWith(keys.owners) && !line.startsWith(keys.probe))
-        .sort(),
-      roles: [...roles.roles].sort(),
-      users: [...users.users].sort(),
-    };
-  } finally {
-    connection.close();
+  const connection = await keptConnection(broker);
+  const [records, roles, users] = await Promise.all([
+    connection.kv.range({ key: Buffer.from(keys.root), range_end: prefixEnd(keys.root), keys_only: true }),
+    connection.auth.roleList(),
+    connection.auth.userList(),
+  ]);
+  return {
+    records: records.kvs
+      .map(({ key, mod_revision }) => `${key.toString('utf8')} at ${mod_revision}`)
+      .filter((line) => !line.startsWith(keys.owners) && !line.startsWith(keys.probe))
+      .sort(),
+    roles: [...roles.roles].sort(),
+    users: [...users.users].sort(),
+  };
+}
+
+const kept = new WeakMap<object, Promise<Connection>>();
+
+/** One connection for all looks at a broker's etcd, until the broker stops. */
+function keptConnection(broker: TestBroker): Promise<Connection> {
+  const { application } = broker;
+  let connection = kept.get(application);
+  if (connection === undefined) {
+    connection = rootConnection(broker);
+    kept.set(application, connection);
+    broker.onStop.push(async () => (await connection)?.close());
   }
+  return connection;
 }
 
 /** Stops a test broker's etcd for as long as `during` takes: it keeps its connections and answers nothing. */

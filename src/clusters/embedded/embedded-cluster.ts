@@ -13,6 +13,9 @@ import { type EmbeddedLog, Member } from './member.js';
 import { startMembers } from './start-up.js';
 
 const START_TIMEOUT_MS = 30_000;
+/** Between the look for a free port and etcd's start another program may take it. */
+const LOST_PORT = /address already in use/;
+const MOST_ATTEMPTS = 5;
 const RENEWAL_CHECK_MS = 24 * 60 * 60 * 1000;
 
 export interface EmbeddedClusterOptions extends EtcdSettings {
@@ -74,34 +77,37 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions): Pro
       Array.from({ length: 5 }, (_, index) => memberDataDir(dataDir, `etcd-${index + 1}`)),
       log,
     );
-    const layout = await planLayout(dataDir, size, options.clientPorts ?? [], log);
     const certificates = await openCertificates({
       folder: path.join(dataDir, 'certificates'),
       hosts: options.hosts ?? [],
     });
-    const access = {
-      endpoints: layout.map(clientEndpoint),
-      caCertificate: certificates.caCertificate,
-      password: await rootPassword(dataDir),
-    };
-    for (const member of layout) {
-      await mkdir(member.dataDir, { recursive: true, mode: 0o700 });
-      members.push(
-        new Member({
-          name: member.name,
-          program: options.binary.path,
-          args: etcdArguments(member, layout, certificates, options),
-          log,
-        }),
-      );
-    }
+    const password = await rootPassword(dataDir);
     const deadline = Date.now() + (options.startTimeoutMs ?? START_TIMEOUT_MS);
-    await startMembers(members, layout, access, deadline);
-    for (const member of members) {
-      member.supervise();
+    for (let attempt = 1; ; attempt += 1) {
+      const layout = await planLayout(dataDir, size, options.clientPorts ?? [], log);
+      const endpoints = layout.map(clientEndpoint);
+      const access = { endpoints, caCertificate: certificates.caCertificate, password };
+      for (const member of layout) {
+        await mkdir(member.dataDir, { recursive: true, mode: 0o700 });
+        const args = etcdArguments(member, layout, certificates, options);
+        members.push(new Member({ name: member.name, program: options.binary.path, args, log }));
+      }
+      try {
+        await startMembers(members, layout, access, deadline);
+      } catch (error) {
+        if (attempt === MOST_ATTEMPTS || !LOST_PORT.test((error as Error).message)) {
+          throw error;
+        }
+        // etcd opens its ports before it writes anything, so the next attempt begins where this one did.
+        await Promise.allSettled(members.splice(0).map((member) => member.stop()));
+        continue;
+      }
+      for (const member of members) {
+        member.supervise();
+      }
+      await correctMoved(access, layout, log);
+      return assemble(members, layout, access, certificates.renewIfNeeded, log, unlock);
     }
-    await correctMoved(access, layout, log);
-    return assemble(members, layout, access, certificates.renewIfNeeded, log, unlock);
   } catch (error) {
     await Promise.allSettled(members.map((member) => member.stop()));
     await unlock();

@@ -1,0 +1,71 @@
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { clientError } from './client-error.js';
+
+const MOST_CONNECTIONS = 4_000;
+/** Bounds on what a client may send and how slowly; times in milliseconds, sizes in bytes. */
+const LIMITS = {
+  maxHeaderSize: 16_384,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 65_000,
+};
+
+/** The HTTP server below the application. */
+export class HttpServer {
+  readonly #server: Server;
+  readonly #unanswered = new Set<ServerResponse>();
+
+  constructor(handle: RequestListener) {
+    this.#server = createServer(LIMITS, (request, response) => {
+      this.#unanswered.add(response);
+      response.once('close', () => this.#unanswered.delete(response));
+      handle(request, response);
+    });
+    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.on('clientError', clientError);
+  }
+
+  /**
+   * Starts to listen on all interfaces.
+   * @param port 0 takes a free one
+   * @returns the server's URL on this machine
+   * @throws Error with one line
+   */
+  listen(port: number): Promise<string> {
+    const server = this.#server;
+    return new Promise((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error, port)));
+      server.listen(port, () => resolve(`http://localhost:${(server.address() as AddressInfo).port}`));
+    });
+  }
+
+  /** Takes no more requests and waits until those under way are answered, at most so many milliseconds. */
+  close(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      // A request that is sent very slowly, or an answer that nobody reads, must not hold up the end.
+      const timer = setTimeout(() => this.#server.closeAllConnections(), milliseconds);
+      this.#server.close(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+      this.#server.closeIdleConnections();
+      // Else the others would stay open, idle, after their answer.
+      for (const response of this.#unanswered) {
+        if (!response.headersSent) {
+          response.setHeader('Connection', 'close');
+        }
+      }
+    });
+  }
+}
+
+function explain(error: NodeJS.ErrnoException, port: number): Error {
+  if (error.code === 'EADDRINUSE') {
+    return new Error(`The port ${port} is in use; set PORT to another one, or end the program that has it.`);
+  }
+  if (error.code === 'EACCES') {
+    return new Error(`The port ${port} is reserved for other users; set PORT to one above 1023.`);
+  }
+  return error;
+}
