@@ -46,7 +46,10 @@ describe('A broker that is restarted while clients work', () => {
       const deadline = performance.now() + 30_000;
       let last = '';
       for (;;) {
-        assert.ok(performance.now() < deadline, `${id} never came to an end: ${last} ${broker.logged.slice(-30).join('\n')}`);
+        assert.ok(
+          performance.now() < deadline,
+          `${id} never came to an end: ${last} ${broker.logged.slice(-30).join('\n')}`,
+        );
         try {
           const reply = await broker.bind('busy', id);
           count(reply.status);

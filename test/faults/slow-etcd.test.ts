@@ -113,7 +113,10 @@ describe('A slow etcd', () => {
       Array.from({ length: 20 }, (_, index) => timed(broker.unbind('slow', `waiting-${index}`))),
     );
     assert.ok(slowest(replies) < 10_000);
-    assert.equal((await timed(broker.deprovision('slow', '&accepts_incomplete=true'))).status, 202);
+    const deleted = await timed(broker.deprovision('slow', '&accepts_incomplete=true'));
+    // Three calls come before the intent is written, so the answer may be due first.
+    assert.ok([202, 503].includes(deleted.status), deleted.text);
+    assert.ok(deleted.ms < 10_000);
     proxy.delayMs = 0;
     await assertOracle(cluster, 15_000);
     const { instances, users } = await takeInventory(cluster);
