@@ -88,7 +88,9 @@ describe('Three members of etcd under three replicas', () => {
     console.log(`      a leader after ${Math.round(await quorumReturns(cluster, [leader]))} ms`);
     end(GRACE_MS);
     await turnGreen();
-    assert.ok((await flow(2_000)) > 10, 'hardly any requests went through');
+    // What was on its way to the old leader may take all of the grace.
+    await flow(GRACE_MS);
+    assert.ok((await flow(2_000)) > 50, 'hardly any requests went through');
   });
 
   it('go on within 5 s of an election while the old leader is frozen, and when it thaws', async () => {
