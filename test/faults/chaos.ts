@@ -74,10 +74,12 @@ process.exitCode = failed ? 1 : 0;
 
 /** One round: requests, a fault in their midst, rest, the oracle. */
 async function play(round: number): Promise<void> {
-  const [{ fault, victim, all }] = fc.sample(
+  const [plan] = fc.sample(
     fc.record({ fault: fc.constantFrom(...FAULTS), victim: fc.nat(2), all: commands(5_000) }),
     { seed: seed + round, numRuns: 1 },
-  ) as [{ fault: Fault; victim: number; all: Parameters<Platform['run']>[0] }];
+  );
+  assert.ok(plan);
+  const { fault, victim, all } = plan;
   const times = new FaultTimes();
   const platform = new Platform({
     cluster,
