@@ -22,7 +22,7 @@ import type {
 } from './model.js';
 import { openOperation, workOf } from './operations.js';
 import type { BrokerParts } from './parts.js';
-import { awaitEnd } from './patience.js';
+import { ANSWER_WITHIN_MS, awaitEnd } from './patience.js';
 import type { Ended } from './worker.js';
 
 export interface BindRequest {
@@ -51,6 +51,7 @@ const MOST_ROUNDS = 10;
 export async function bind(parts: BrokerParts, request: BindRequest): Promise<BindAnswer> {
   const { records, cache, session, worker } = parts;
   const { instance_id, binding_id, attributes, acceptsIncomplete } = request;
+  const until = performance.now() + ANSWER_WITHIN_MS;
   worker.assertRoom();
   const trouble = parts.trouble();
   if (trouble !== undefined) {
@@ -89,6 +90,7 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
       instance: { id: instance_id, expected: stored },
       binding: { instance_id, binding_id, expected: undefined, next },
       opened: operation,
+      until,
     });
     if (result.done) {
       cache.set(instance_id, stored);

@@ -29,7 +29,11 @@ export async function deprovision(parts: BrokerParts, request: DeprovisionReques
   let stored = await records.readInstance(instance_id);
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     if (stored === undefined) {
-      throw new Gone('The service instance does not exist.');
+      if (await records.markGone(instance_id)) {
+        throw new Gone('The service instance does not exist.');
+      }
+      stored = await records.readInstance(instance_id);
+      continue;
     }
     if (stored.value.service_id !== request.service_id) {
       throw new InvalidRequest('service_id must be that of the service instance.');

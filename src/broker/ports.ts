@@ -19,6 +19,11 @@ export interface RecordChange {
   };
   /** Comes under way with this change (or changes hands). Its owner's session must live. */
   opened?: OperationRecord;
+  /**
+   * Until when, on the monotonic clock, a creation may go on after a deletion that came first. Without it, or later,
+   * the deletion has the last word.
+   */
+  until?: number;
   /** End with this change and stay readable for a day. */
   finished?: readonly OperationRecord[];
 }
@@ -48,6 +53,12 @@ export interface Records {
   ): Promise<OperationRecord | undefined>;
   bindings(instanceId?: string): AsyncIterable<Stored<BindingRecord>>;
   change(change: RecordChange): Promise<ChangeResult>;
+  /**
+   * To be called before the platform is told that what it deletes does not exist: a creation that was sent before,
+   * and may still be on its way to etcd, comes to nothing then.
+   * @returns false when it exists by now
+   */
+  markGone(instanceId: string, bindingId?: string): Promise<boolean>;
   /** What is under way, and the sessions that live. */
   openOperations(): Promise<{ operations: OpenOperation[]; owners: ReadonlySet<string> }>;
   sessionLives(owner: string): Promise<boolean>;

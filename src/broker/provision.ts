@@ -5,6 +5,7 @@ import { ON_INSTANCE } from './exclusion.js';
 import type { InstanceRecord, JsonObject } from './model.js';
 import { finish, openOperation } from './operations.js';
 import type { BrokerParts } from './parts.js';
+import { ANSWER_WITHIN_MS } from './patience.js';
 
 export interface ProvisionRequest extends InstanceAttributes {
   instance_id: string;
@@ -37,6 +38,7 @@ export async function provision(
   };
   const result = await parts.records.change({
     instance: { id: instance_id, expected: undefined, next },
+    until: performance.now() + ANSWER_WITHIN_MS,
     finished: [finish(operation, 'succeeded')],
   });
   if (result.done) {

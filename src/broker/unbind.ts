@@ -34,7 +34,11 @@ export async function unbind(parts: BrokerParts, request: UnbindRequest): Promis
   let stored = await records.readBinding(instance_id, binding_id);
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     if (stored === undefined) {
-      throw new Gone('The service binding does not exist.');
+      if (await records.markGone(instance_id, binding_id)) {
+        throw new Gone('The service binding does not exist.');
+      }
+      stored = await records.readBinding(instance_id, binding_id);
+      continue;
     }
     const { work, ...binding } = stored.value;
     if (binding.attributes.service_id !== request.service_id) {

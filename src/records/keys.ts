@@ -40,6 +40,7 @@ export const keys = {
   open: `${ROOT}open/`,
   owners: `${ROOT}owners/`,
   names: `${ROOT}names/`,
+  allGone: `${ROOT}gone/`,
   probe: `${ROOT}probe`,
   clock: `${ROOT}clock`,
   expiring: `${ROOT}expiring/`,
@@ -64,5 +65,10 @@ export const keys = {
   expiry: (dueMs: number, instanceId: string, bindingId: string) =>
     `${keys.expiringBefore(dueMs)}/${encodeId(instanceId)}/${encodeId(bindingId)}`,
   expiringBefore: (dueMs: number) => `${ROOT}expiring/${String(dueMs).padStart(16, '0')}`,
+  /** Marks that a resource was told to be gone, see `RecordStore.markGone`. */
+  gone: (instanceId: string, bindingId?: string) =>
+    bindingId === undefined
+      ? `${ROOT}gone/instance/${encodeId(instanceId)}`
+      : `${ROOT}gone/binding/${encodeId(instanceId)}/${encodeId(bindingId)}`,
   owner: (session: string) => `${ROOT}owners/${encodeId(session)}`,
 };

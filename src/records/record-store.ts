@@ -14,7 +14,7 @@ import { EtcdError } from '../clusters/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
 import { keys, prefixEnd } from './keys.js';
 import { TransactionBatches } from './transaction-batches.js';
-import { encode, planChange, type Transaction, toRequest } from './transaction-plan.js';
+import { ABSENT, encode, planChange, type Transaction, toRequest } from './transaction-plan.js';
 
 /** `current` holds what the checked keys hold instead. */
 type Commit =
@@ -161,8 +161,31 @@ export class RecordStore implements Records {
   }
 
   /** Carries out a change if all that it expects holds. Safe to repeat when the answer was lost. */
-  async change(change: RecordChange): Promise<ChangeResult> {
-    const transaction = planChange(change, this.session.id);
+  change(change: RecordChange): Promise<ChangeResult> {
+    return this.#carryOut(planChange(change, this.session.id), change);
+  }
+
+  async markGone(instanceId: string, bindingId?: string): Promise<boolean> {
+    const key = keys.gone(instanceId, bindingId);
+    const record = bindingId === undefined ? keys.instance(instanceId) : keys.binding(instanceId, bindingId);
+    try {
+      const { committed } = await this.#commit({
+        checks: new Map([[record, ABSENT]]),
+        puts: new Map([[key, { schema: 1 }]]),
+        deletes: [],
+        history: new Set([key]),
+      });
+      return committed;
+    } catch (error) {
+      // Without space nothing that is on its way can be made either.
+      if (!isNoSpace(error)) {
+        throw error;
+      }
+      return true;
+    }
+  }
+
+  async #carryOut(transaction: Transaction, change: RecordChange): Promise<ChangeResult> {
     const commit = await this.#commit(transaction).catch((error: unknown) => {
       if (!isNoSpace(error) || !isRemoval(change)) {
         throw error;
@@ -174,6 +197,11 @@ export class RecordStore implements Records {
       transaction.history.clear();
       return this.#send(transaction, undefined);
     });
+    const mark = commit.committed ? undefined : overtakenBy(transaction, commit.current);
+    if (mark !== undefined && performance.now() < (change.until ?? 0)) {
+      transaction.checks.set(mark.key, mark.revision);
+      return this.#carryOut(transaction, change);
+    }
     if (commit.committed) {
       for (const { kind, state } of change.finished ?? []) {
         this.onFinished(kind, state);
@@ -266,6 +294,19 @@ export class RecordStore implements Records {
 
 function isNoSpace(error: unknown): boolean {
   return error instanceof EtcdError && error.kind === 'no-space';
+}
+
+/** The mark of a deletion that a creation did not know of when it was sent. */
+function overtakenBy(
+  { checks }: Transaction,
+  current: ReadonlyMap<string, Stored<unknown>>,
+): { key: string; revision: string } | undefined {
+  for (const [key, { revision }] of current) {
+    if (key.startsWith(keys.allGone) && checks.get(key) !== revision) {
+      return { key, revision };
+    }
+  }
+  return undefined;
 }
 
 /** Whether a change writes nothing but the history of what it deletes. */

@@ -18,7 +18,8 @@ export interface Transaction {
   history: Set<string>;
 }
 
-const ABSENT = '0';
+/** The revision of a key that is not there. */
+export const ABSENT = '0';
 /** About how long a transaction is without the values that it puts. */
 const BYTES_BESIDE_VALUES = 4_096;
 
@@ -37,9 +38,16 @@ export function planChange(
     history: new Set(),
   };
   const { checks, puts, deletes, history } = transaction;
-  const write = (key: string, next: unknown) => {
+  // A creation expects the mark of the last deletion to be what it was, and a deletion leaves a new one: so one that
+  // is sent, overtaken by a deletion and reaches etcd late makes nothing.
+  const write = (key: string, gone: string, expected: unknown, next: unknown) => {
     if (next === null) {
       deletes.push(key);
+      puts.set(gone, { schema: 1 });
+      history.add(gone);
+    } else if (next !== undefined && expected === undefined) {
+      checks.set(gone, ABSENT);
+      puts.set(key, next);
     } else if (next !== undefined) {
       puts.set(key, next);
     }
@@ -47,7 +55,7 @@ export function planChange(
   if (instance !== undefined) {
     const key = keys.instance(instance.id);
     checks.set(key, instance.expected?.revision ?? ABSENT);
-    write(key, instance.next);
+    write(key, keys.gone(instance.id), instance.expected, instance.next);
     if (instance.next === null && instance.expected !== undefined) {
       transaction.empty = keys.bindingsOf(instance.id);
       deletes.push(keys.deployment(instance.expected.value.deployment_id));
@@ -58,8 +66,8 @@ export function planChange(
   if (binding !== undefined) {
     const key = keys.binding(binding.instance_id, binding.binding_id);
     checks.set(key, binding.expected?.revision ?? ABSENT);
-    write(key, binding.next);
     const { instance_id, binding_id } = binding;
+    write(key, keys.gone(instance_id, binding_id), binding.expected, binding.next);
     if (binding.expected === undefined && binding.next) {
       puts.set(keys.name(binding.next.role), { schema: 1, instance_id, binding_id });
     } else if (binding.expected !== undefined && binding.next === null) {
