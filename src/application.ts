@@ -85,8 +85,13 @@ export async function startApplication(
     const access = await brokerAccess(config);
     const seals = new Sealer(access.encryptionKeys);
     const session = new Session(connection, log);
-    const records = new RecordStore(connection, new HistoryLease(connection), session, (kind, state) =>
-      metrics.operation(kind, state),
+    const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
+    const records = new RecordStore(
+      connection,
+      new HistoryLease(connection),
+      session,
+      (kind, state) => metrics.operation(kind, state),
+      () => alarms.raised.includes('NOSPACE'),
     );
     const tenantKeys = new TenantKeys(connection);
     const workerParts = {
@@ -99,7 +104,6 @@ export async function startApplication(
     };
     const worker = new Worker(workerParts);
     const recovery = new Recovery(workerParts, worker);
-    const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
     const broker: BrokerParts = {
       records,
       tenantKeys,

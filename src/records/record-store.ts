@@ -27,7 +27,10 @@ type Commit =
  * Public methods throw `EtcdError` when etcd does not answer or refuses.
  */
 export class RecordStore implements Records {
-  readonly #batches = new TransactionBatches((request, options) => this.connection.kv.txn(request, options));
+  readonly #batches = new TransactionBatches(
+    (request, options) => this.connection.kv.txn(request, options),
+    () => this.isFull(),
+  );
 
   constructor(
     readonly connection: Connection,
@@ -36,6 +39,8 @@ export class RecordStore implements Records {
     readonly session: { readonly id: string },
     /** Is told of each operation that ended with a change made here. */
     readonly onFinished: (kind: OperationKind, state: OperationState) => void = () => undefined,
+    /** Whether etcd has no space left, as far as is known. */
+    readonly isFull: () => boolean = () => false,
   ) {}
 
   readInstance(instanceId: string): Promise<Stored<InstanceRecord> | undefined> {

@@ -41,6 +41,9 @@ const MOST_BYTES = 512 * 1024;
  * that meets a change of users or roles on its way, and binds are made of both. A lone one is sent as a batch too:
  * before 3.5.30, etcd does not refuse transactions inside a transaction for that.
  *
+ * etcd's check for space does not look into transactions inside a transaction either, so while there is none they go
+ * one by one, and etcd refuses those that would take some.
+ *
  * Two that touch the same key (unless both only read it) never go together: etcd looks at all the conditions
  * before it writes anything, so the second would not see the first.
  */
@@ -48,7 +51,11 @@ export class TransactionBatches {
   #waiting: Waiting[] = [];
   #isSending = false;
 
-  constructor(readonly send: SendTransaction) {}
+  /** @param isFull whether etcd has no space left, as far as is known */
+  constructor(
+    readonly send: SendTransaction,
+    readonly isFull: () => boolean = () => false,
+  ) {}
 
   /** @throws EtcdError as a call of its own would */
   commit(transaction: KeyedTransaction): Promise<ITxnResponse> {
@@ -78,7 +85,9 @@ export class TransactionBatches {
     this.#isSending = true;
     while (this.#waiting.length > 0) {
       const batch = this.#takeBatch();
-      if (batch.length > 0) {
+      if (batch.length > 0 && this.isFull()) {
+        await this.#sendSingly(batch);
+      } else if (batch.length > 0) {
         await this.#sendTogether(batch);
       }
     }

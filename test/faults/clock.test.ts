@@ -7,7 +7,7 @@ import { EtcdProxy } from './support/etcd-proxy.js';
 import { assertOracle, credentialsWork } from './support/oracle.js';
 
 const SHIFTED_CLOCK = path.resolve(import.meta.dirname, 'support/shifted-clock.js');
-const LIFE_MS = 6_000;
+const LIFE_MS = 4_000;
 /** At expiry the credentials stop working within this time. */
 const LATE_MS = 5_000;
 

@@ -109,11 +109,14 @@ describe('A slow etcd', () => {
 
   it('of 3 s a call still lets go what was bound', async () => {
     proxy.delayMs = 3_000;
-    const replies = await Promise.all(
-      Array.from({ length: 20 }, (_, index) => timed(broker.unbind('slow', `waiting-${index}`))),
+    const unbinds = Array.from({ length: 20 }, (_, index) =>
+      timed(broker.unbind('slow', `waiting-${index}`)),
     );
-    assert.ok(slowest(replies) < 10_000);
     const deleted = await timed(broker.deprovision('slow', '&accepts_incomplete=true'));
+    for (const { status, text, ms } of await Promise.all(unbinds)) {
+      assert.ok([200, 422, 503].includes(status), text);
+      assert.ok(ms < 10_000);
+    }
     // Three calls come before the intent is written, so the answer may be due first.
     assert.ok([202, 503].includes(deleted.status), deleted.text);
     assert.ok(deleted.ms < 10_000);

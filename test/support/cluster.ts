@@ -13,7 +13,7 @@ export interface Snapshot {
   users: string[];
 }
 
-/** Looks at everything that the broker may make in etcd, except its signs of life. */
+/** Looks at everything that the broker may make in etcd, except its signs of life and marks of deletions. */
 export async function snapshotOfCluster(broker: TestBroker): Promise<Snapshot> {
   const connection = await keptConnection(broker);
   const [records, roles, users] = await Promise.all([
@@ -24,7 +24,10 @@ export async function snapshotOfCluster(broker: TestBroker): Promise<Snapshot> {
   return {
     records: records.kvs
       .map(({ key, mod_revision }) => `${key.toString('utf8')} at ${mod_revision}`)
-      .filter((line) => !line.startsWith(keys.owners) && !line.startsWith(keys.probe))
+      .filter(
+        (line) =>
+          !line.startsWith(keys.owners) && !line.startsWith(keys.probe) && !line.startsWith(keys.allGone),
+      )
       .sort(),
     roles: [...roles.roles].sort(),
     users: [...users.users].sort(),
