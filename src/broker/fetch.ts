@@ -2,6 +2,7 @@ import { ConcurrencyError, NotFound } from './errors.js';
 import type { BindingRecord, InstanceRecord, OperationRecord } from './model.js';
 import type { Resource } from './operations.js';
 import type { BrokerParts } from './parts.js';
+import type { Records } from './ports.js';
 
 /**
  * Specification: "Fetching a Service Instance".
@@ -46,23 +47,14 @@ const LONG_AGO = 'The last operation succeeded more than a day ago.';
  */
 export async function lastOperation(
   { records }: BrokerParts,
-  { instance_id, binding_id }: Resource,
+  resource: Resource,
   operationId: string | undefined,
 ): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'>> {
-  const operation = await records.readOperation(instance_id, binding_id, operationId);
-  if (operation === undefined && operationId === undefined) {
-    const resource =
-      binding_id === undefined
-        ? await records.readInstance(instance_id)
-        : await records.readBinding(instance_id, binding_id);
-    if (resource?.value.state === 'ready') {
-      return {
-        state: 'succeeded',
-        kind: binding_id === undefined ? 'provision' : 'bind',
-        description: LONG_AGO,
-      };
-    }
-  }
+  const { instance_id, binding_id } = resource;
+  const operation =
+    operationId === undefined
+      ? await latestOperation(records, resource)
+      : await records.readOperation(instance_id, binding_id, operationId);
   if (operation === undefined) {
     const what = binding_id === undefined ? 'instance' : 'binding';
     throw new NotFound(
@@ -72,4 +64,21 @@ export async function lastOperation(
     );
   }
   return operation;
+}
+
+/** What is under way on the resource, else what ended last, else how it came to be. */
+async function latestOperation(
+  records: Records,
+  { instance_id, binding_id }: Resource,
+): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'> | undefined> {
+  const resource =
+    binding_id === undefined
+      ? await records.readInstance(instance_id)
+      : await records.readBinding(instance_id, binding_id);
+  const latest = await records.readOperation(instance_id, binding_id, resource?.value.work?.operation_id);
+  if (latest === undefined && resource?.value.state === 'ready') {
+    const kind = binding_id === undefined ? 'provision' : 'bind';
+    return { state: 'succeeded', kind, description: LONG_AGO };
+  }
+  return latest;
 }

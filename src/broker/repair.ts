@@ -1,14 +1,13 @@
-import type { BindingRecord, Stored } from './model.js';
+import type { BindingRecord, OperationRecord, Stored } from './model.js';
 import type { Difference } from './oracle.js';
-import type { AccessControl, ChangeResult, OpenOperation, RecordChange, Seals, TenantKeys } from './ports.js';
+import type { AccessControl, ChangeResult, RecordChange, Seals, TenantKeys } from './ports.js';
 
 export interface RepairParts {
   records: {
     readBinding(instanceId: string, bindingId: string): Promise<Stored<BindingRecord> | undefined>;
     change(change: RecordChange): Promise<ChangeResult>;
-    indexName(binding: BindingRecord): Promise<void>;
     forgetOpenOperation(operationId: string): Promise<void>;
-    indexOpenOperation(operation: OpenOperation): Promise<void>;
+    indexOpenOperation(operation: OperationRecord): Promise<void>;
   };
   access: AccessControl;
   tenantKeys: TenantKeys;
@@ -47,11 +46,8 @@ export async function repair(parts: RepairParts, difference: Difference): Promis
       await records.forgetOpenOperation(what);
       return 'taken out of the index';
     case 'operation not indexed':
-      await records.indexOpenOperation(difference.operation as OpenOperation);
+      await records.indexOpenOperation(difference.operation as OperationRecord);
       return 'put into the index; a running broker takes it over';
-    case 'name not indexed':
-      await records.indexName(binding as BindingRecord);
-      return 'put into the index';
   }
 }
 

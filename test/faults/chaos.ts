@@ -77,7 +77,7 @@ async function play(round: number): Promise<void> {
   const [{ fault, victim, all }] = fc.sample(
     fc.record({ fault: fc.constantFrom(...FAULTS), victim: fc.nat(2), all: commands(5_000) }),
     { seed: seed + round, numRuns: 1 },
-  ) as [{ fault: Fault; victim: number; all: Parameters<Platform['run']>[0] }];
+  ) as unknown as [{ fault: Fault; victim: number; all: Parameters<Platform['run']>[0] }];
   const times = new FaultTimes();
   const platform = new Platform({
     cluster,
