@@ -141,7 +141,9 @@ export async function startApplication(
     const expirer = new Expirer(broker, workerParts.access);
     expirer.start();
     undo.push(() => expirer.stop());
-    const server = new HttpServer(app);
+    const server = new HttpServer(app, (error) => {
+      log.error({ reason: error.message }, 'A connection could not be taken');
+    });
     const url = await server.listen(config.port);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {
