@@ -1,7 +1,8 @@
-import { ConcurrencyError, NotFound } from './errors.js';
-import type { BindingRecord, InstanceRecord, OperationRecord } from './model.js';
+import { ConcurrencyError, Gone, NotFound } from './errors.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from './model.js';
 import type { Resource } from './operations.js';
 import type { BrokerParts } from './parts.js';
+import type { Records } from './ports.js';
 
 /**
  * Specification: "Fetching a Service Instance".
@@ -43,19 +44,18 @@ const LONG_AGO = 'The last operation succeeded more than a day ago.';
  *
  * Specification: "Polling Last Operation".
  * @throws NotFound when there is none
+ * @throws Gone when it was a deletion that is not remembered, and what it was to delete does not exist
  */
 export async function lastOperation(
   { records }: BrokerParts,
-  { instance_id, binding_id }: Resource,
+  resource: Resource,
   operationId: string | undefined,
 ): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'>> {
+  const { instance_id, binding_id } = resource;
   const operation = await records.readOperation(instance_id, binding_id, operationId);
   if (operation === undefined && operationId === undefined) {
-    const resource =
-      binding_id === undefined
-        ? await records.readInstance(instance_id)
-        : await records.readBinding(instance_id, binding_id);
-    if (resource?.value.state === 'ready') {
+    const whole = await read(records, resource);
+    if (whole?.value.state === 'ready') {
       return {
         state: 'succeeded',
         kind: binding_id === undefined ? 'provision' : 'bind',
@@ -64,6 +64,9 @@ export async function lastOperation(
     }
   }
   if (operation === undefined) {
+    if (operationId !== undefined && /^(deprovision|unbind)-/.test(operationId)) {
+      await assertExists(records, resource);
+    }
     const what = binding_id === undefined ? 'instance' : 'binding';
     throw new NotFound(
       operationId === undefined
@@ -72,4 +75,19 @@ export async function lastOperation(
     );
   }
   return operation;
+}
+
+async function assertExists(records: Records, resource: Resource): Promise<void> {
+  if ((await read(records, resource)) === undefined) {
+    throw new Gone('What was to be deleted does not exist (any more).');
+  }
+}
+
+function read(
+  records: Records,
+  { instance_id, binding_id }: Resource,
+): Promise<Stored<InstanceRecord> | Stored<BindingRecord> | undefined> {
+  return binding_id === undefined
+    ? records.readInstance(instance_id)
+    : records.readBinding(instance_id, binding_id);
 }
