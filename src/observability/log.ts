@@ -2,6 +2,9 @@ import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
 export type { Logger };
 
+/** So many bytes of lines wait at the most for whoever reads the log; while nobody does, later ones are dropped. */
+const MOST_WAITING = 16 << 20;
+
 /**
  * The broker's log: one JSON object a line on standard output.
  *
@@ -10,7 +13,7 @@ export type { Logger };
  */
 export function openLog(
   level: string,
-  stream: DestinationStream = destination({ fd: 1, sync: false }),
+  stream: DestinationStream = destination({ fd: 1, sync: false, maxLength: MOST_WAITING }),
 ): Logger {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
 }
