@@ -136,6 +136,10 @@ export class BrokerProcess {
     return this.expect(201, 'PUT', bindingPath(instance, binding), JSON.stringify(this.#plan));
   }
 
+  tryBind(instance: string, binding: string): Promise<Answer> {
+    return this.send('PUT', bindingPath(instance, binding), JSON.stringify(this.#plan));
+  }
+
   unbind(instance: string, binding: string): Promise<string> {
     const { service_id, plan_id } = this.#plan;
     const query = `service_id=${service_id}&plan_id=${plan_id}`;

@@ -1,9 +1,11 @@
 import type { BrokerProcess } from './broker-process.js';
 import type { Row } from './row.js';
-import { inParallel, median } from './statistics.js';
+import { inParallel, median, sleep } from './statistics.js';
 
 const AT_ONCE = 32;
 const REPORT_EVERY = 500;
+const MOST_ATTEMPTS = 5;
+const PAUSE_MS = 5_000;
 
 /** Brings the number of bindings to `to`, spread over the instances. */
 export async function fill(
@@ -16,12 +18,27 @@ export async function fill(
   const startedAt = performance.now();
   await inParallel(to - from, AT_ONCE, async (index) => {
     const instance = instances[index % instances.length] as string;
-    await broker.bind(instance, `filled-${from + index}`);
+    await bindPatiently(broker, instance, `filled-${from + index}`);
     done += 1;
     if (done % REPORT_EVERY === 0) {
       console.error(`  ${done} bindings after ${((performance.now() - startedAt) / 1_000).toFixed(0)} s`);
     }
   });
+}
+
+/** As a platform does: what was answered with 503 goes on, and is asked for again. */
+async function bindPatiently(broker: BrokerProcess, instance: string, binding: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const { status, text } = await broker.tryBind(instance, binding);
+    if (status === 201 || status === 200) {
+      return;
+    }
+    console.error(`  a bind was answered with ${status}: ${text}`);
+    if (status !== 503 || attempt === MOST_ATTEMPTS) {
+      throw new Error(`The binding ${binding} can not be made`);
+    }
+    await sleep(PAUSE_MS);
+  }
 }
 
 /** Starts the broker anew several times; it runs afterwards. */

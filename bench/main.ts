@@ -7,6 +7,7 @@ import { BareCluster } from './bare-cluster.js';
 import { type BindTimes, growth, manyAtOnce, oneAtATime, timeBinds } from './binds.js';
 import { BrokerProcess } from './broker-process.js';
 import { catalog } from './catalog.js';
+import { check } from './check.js';
 import { fill, memory, start, startTimes } from './growth.js';
 import { reads } from './reads.js';
 import { report } from './report.js';
@@ -173,10 +174,17 @@ async function measureGrowth(
     say(`Binds at ${bindings} bindings`);
     series.push({ bindings, times: await timeBinds(broker, bare, instances[0] as string, turns) });
   }
+  say("The operators' check");
+  const checked = await check(broker, there);
   say('Memory and starts');
   const memoryFilled = await broker.settledMemory(effort.settleSeconds);
   const startFilled = await startTimes(broker, effort.starts);
-  return [growth(series), memory(there, none.memory, memoryFilled), start(there, none.start, startFilled)];
+  return [
+    growth(series),
+    memory(there, none.memory, memoryFilled),
+    start(there, none.start, startFilled),
+    checked,
+  ];
 }
 
 function say(line: string): void {

@@ -4,10 +4,13 @@
  */
 const ROOT = '/_broker/v1/';
 
-const PLAIN = /^[A-Za-z0-9_-]$/;
+const PLAIN = /^[A-Za-z0-9_-]+$/;
 
 /** Keeps letters, digits, `_` and `-`; every other byte of the UTF-8 form becomes `%` and two hex digits. */
 export function encodeId(id: string): string {
+  if (PLAIN.test(id)) {
+    return id;
+  }
   let encoded = '';
   for (const byte of Buffer.from(id, 'utf8')) {
     const character = String.fromCharCode(byte);

@@ -37,8 +37,9 @@ const MOST_BYTES = 512 * 1024;
  * own outcome.
  *
  * One is under way at a time; what comes meanwhile goes together in the next. So a lone transaction goes out at
- * once, as it is, and many cost etcd one entry in its log instead of many. That counts, since etcd refuses every
- * transaction that meets a change of users or roles on its way, and binds are made of both.
+ * once, and many cost etcd one entry in its log instead of many. That counts, since etcd refuses every transaction
+ * that meets a change of users or roles on its way, and binds are made of both. A lone one is sent as a batch too:
+ * before 3.5.30, etcd does not refuse transactions inside a transaction for that.
  *
  * Two that touch the same key (unless both only read it) never go together: etcd looks at all the conditions
  * before it writes anything, so the second would not see the first.
@@ -77,9 +78,7 @@ export class TransactionBatches {
     this.#isSending = true;
     while (this.#waiting.length > 0) {
       const batch = this.#takeBatch();
-      if (batch.length === 1) {
-        await this.#sendSingly(batch);
-      } else if (batch.length > 1) {
+      if (batch.length > 0) {
         await this.#sendTogether(batch);
       }
     }

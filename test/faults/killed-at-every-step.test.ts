@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { keys } from '../../src/records/keys.js';
 import type { Reply } from '../support/broker.js';
 import { bindingPath, instancePath } from '../support/broker.js';
 import { BrokerProcess } from './support/broker-process.js';
@@ -8,130 +10,365 @@ import { type EtcdCall, EtcdProxy, type Verdict } from './support/etcd-proxy.js'
 import { assertOracle, credentialsWork, type Inventory, takeInventory } from './support/oracle.js';
 
 /*
- * Each case is one instance with its own request, which is stopped at its own step: the proxy holds that call (before
- * etcd gets it, or after etcd has carried it out), whatever other calls do. When every case of a round is held, the
- * broker is killed, so that each of them died right there. Cases know their calls by the ids in the messages.
+ * First each operation runs undisturbed and the proxy notes its calls. Then, for each call and for both moments (right
+ * before etcd gets it, right after etcd has carried it out), the broker is killed there, three times, for three ways to
+ * go on.
+ *
+ * Starting a broker for each of these would take minutes, so one kill serves many cases, each an instance of its own
+ * that stands at its own call. Cases know their calls by the ids in the messages. Where the call is a transaction, the
+ * broker itself stands in the way: one is under way at a time, and what comes meanwhile goes together in the next. So
+ * a transaction that is held holds all others right before theirs. To have all of them right after theirs, a decoy is
+ * held until everyone waits behind it; then they go to etcd as one, whose answer is held.
  */
 
 const OPERATIONS = ['provision', 'update', 'bind', 'rotate', 'unbind', 'deprovision'] as const;
 type Operation = (typeof OPERATIONS)[number];
 const CONTINUATIONS = ['the request again', 'a clean-up DELETE', 'nothing'] as const;
 type Continuation = (typeof CONTINUATIONS)[number];
-/** Right before etcd gets the call, or right after it has carried it out. */
 const MOMENTS = ['before', 'after'] as const;
-/** The steps that one kill serves; no operation has seven. */
-const ROUNDS = [[1, 2, 3], [4, 5, 6], [7]];
-/** How long a held call may take to show up; an attempt's own time-out is 4 s. */
+type Moment = (typeof MOMENTS)[number];
+const TRANSACTION = 'KV/Txn';
+/** A transaction of the broker's, of which only one is under way at a time. */
+const RECORDS = `${TRANSACTION} #`;
+/** How long a case may take to stand at its call; an attempt's own time-out is 4 s. */
 const HELD_WITHIN_MS = 3_500;
+const QUIET_MS = 200;
 const RECOVERED_WITHIN_MS = 10_000;
 const KEYS = 5;
 
 interface Case {
   name: string;
   operation: Operation;
-  step: number;
-  moment: (typeof MOMENTS)[number];
+  /** A kind of call and the how manieth of that kind, such as `KV/Txn #2`. */
+  point: string;
+  moment: Moment;
   continuation: Continuation;
   instance: string;
   binding: string;
   /** What the calls of this case carry, besides the instance's id. */
   deployment?: string;
-  /** The different calls that came. One that etcd refused for a stale auth revision comes twice, as one. */
-  seen: Set<string>;
+  /** The different calls that came, by point. What etcd refused for a stale auth revision comes twice, as one. */
+  calls: Map<string, string>;
+  /** Those that etcd has carried out and answered. */
+  done: Set<string>;
   held: boolean;
   answered?: Reply | undefined;
 }
 
 describe('A broker that is killed at any step', () => {
-  let cluster: TestCluster;
-  let proxy: EtcdProxy;
-  let broker: BrokerProcess;
+  /** The calls of each operation, in the order in which they came. */
+  const points = new Map<Operation, string[]>();
+
+  const crews: Crew[] = [
+    { name: 'a call that changes no record', moments: MOMENTS },
+    ...[1, 2, 3].flatMap((transaction) =>
+      MOMENTS.map((moment) => ({ name: `transaction ${transaction}`, moments: [moment], transaction })),
+    ),
+  ];
 
   before(async () => {
-    cluster = await TestCluster.start();
-    proxy = await EtcdProxy.start(cluster.embedded.endpoints[0] as string, cluster.embedded.caCertificate);
-    broker = await startBroker();
-  });
-  after(async () => {
-    await broker?.dispose();
-    await proxy?.stop();
-    await cluster?.stop();
-  });
-
-  const startBroker = () => new BrokerProcess({ env: cluster.env([proxy.endpoint]) }).start();
-
-  /** Each operation's number of steps, as it comes out. */
-  const steps = new Map<Operation, number>();
-
-  for (const round of ROUNDS) {
-    it(`in step ${round.join(', ')} leaves nothing lost, leaked or half done`, async () => {
-      const cases = OPERATIONS.flatMap((operation) =>
-        round.flatMap((step) =>
-          MOMENTS.flatMap((moment) =>
-            CONTINUATIONS.map((continuation) => newCase(operation, step, moment, continuation)),
-          ),
-        ),
-      );
+    await withBroker(async ({ cluster, proxy, broker }) => {
+      const cases = OPERATIONS.map((operation) => newCase(operation, 'none', 'before', 'nothing'));
       await Promise.all(cases.map((each) => prepare(broker, each)));
       await learnDeployments(cluster, cases);
-
-      holdCalls(proxy, cases);
-      const requests = cases.map(async (each) => {
-        each.answered = await request(broker, each).catch(() => undefined);
-      });
-      await until(() => cases.every((each) => each.held || each.answered !== undefined), HELD_WITHIN_MS);
+      watch(proxy, cases);
       for (const each of cases) {
-        assert.ok(each.held || each.answered !== undefined, `${each.name}: neither held nor answered`);
-        if (!each.held) {
-          // It has no such step: it was done before.
-          steps.set(each.operation, Math.min(steps.get(each.operation) ?? Infinity, each.step - 1));
-          assert.ok([200, 201].includes(each.answered?.status ?? 0), `${each.name}: ${each.answered?.text}`);
-        }
+        const reply = await request(broker, each);
+        assert.ok(reply.status === 200 || reply.status === 201, `${each.operation}: ${reply.text}`);
+        points.set(each.operation, [...each.calls.keys()]);
       }
-      await broker.kill('SIGKILL');
-      await Promise.all(requests);
-      proxy.before = () => 'pass';
-      proxy.after = () => 'pass';
-      broker = await startBroker();
+    });
+    for (const [operation, calls] of points) {
+      console.log(`      ${operation}: ${calls.join(', ')}`);
+    }
+    // They hardly use the machine while they wait for sessions to run out, so crews die side by side: first the
+    // largest, then the others.
+    const kill = (crew: Crew) => withBroker((place) => killCrew(place, crew, points));
+    const [largest, ...others] = crews;
+    const first = kill(largest as Crew);
+    const room = first.catch(() => undefined); // its own test tells
+    ends = [first, ...others.map((crew) => room.then(() => kill(crew)))];
+    for (const end of ends) {
+      end.catch(() => undefined);
+    }
+  });
 
-      const startedAt = performance.now();
-      const killed = cases.filter(({ held }) => held);
-      const deadline = startedAt + RECOVERED_WITHIN_MS;
-      await Promise.all(killed.map((each) => goOn(broker, each, deadline)));
-      await assertOracle(cluster, deadline - performance.now());
-      const inventory = await takeInventory(cluster);
-      for (const each of killed) {
-        await judge(cluster, broker, inventory, each);
-      }
+  it('takes the calls that it is known to take', () => {
+    assert.deepEqual(
+      OPERATIONS.map((operation) => points.get(operation)?.length),
+      [1, 1, 6, 6, 4, 8],
+    );
+  });
+
+  let ends: Promise<string>[] = [];
+  after(() => Promise.allSettled(ends));
+
+  for (const [index, { name, moments }] of crews.entries()) {
+    it(`right ${moments.join(' or ')} ${name} leaves nothing lost, leaked or half done`, async () => {
+      console.log(`      ${await ends[index]}`);
     });
   }
-
-  it('was killed in every step of every operation', () => {
-    assert.deepEqual(Object.fromEntries(steps), {
-      provision: 1,
-      update: 1,
-      bind: 6,
-      rotate: 6,
-      unbind: 4,
-      deprovision: 6,
-    });
-  });
 });
 
-function newCase(
-  operation: Operation,
-  step: number,
-  moment: Case['moment'],
-  continuation: Continuation,
-): Case {
-  const id = randomBytes(8).toString('hex');
-  const name = `${operation}, killed ${moment} call ${step}, then ${continuation}`;
-  const instance = `instance-${id}`;
+/** Cases that die together, and where. */
+interface Crew {
+  name: string;
+  moments: readonly Moment[];
+  /** Which of the records' transactions; undefined for all other calls. */
+  transaction?: number;
+}
+
+async function killCrew(
+  place: Place,
+  { moments, transaction }: Crew,
+  points: ReadonlyMap<Operation, readonly string[]>,
+): Promise<string> {
+  const isMine = (point: string) =>
+    transaction === undefined ? !point.startsWith(RECORDS) : point === `${RECORDS}${transaction}`;
+  const cases = [...points].flatMap(([operation, calls]) =>
+    calls
+      .filter(isMine)
+      .flatMap((point) =>
+        moments.flatMap((moment) =>
+          CONTINUATIONS.map((continuation) => newCase(operation, point, moment, continuation)),
+        ),
+      ),
+  );
+  await Promise.all(cases.map((each) => prepare(place.broker, each)));
+  await learnDeployments(place.cluster, cases);
+  const requests =
+    transaction === undefined
+      ? await holdCalls(place, cases)
+      : await holdTransactions(place, cases, transaction, moments[0] as Moment, points);
+  await place.broker.kill('SIGKILL');
+  await Promise.all(requests);
+  place.proxy.before = () => 'pass';
+  place.proxy.after = () => 'pass';
+  await place.broker.start();
+
+  const startedAt = performance.now();
+  const deadline = startedAt + RECOVERED_WITHIN_MS;
+  await Promise.all(cases.map((each) => goOn(place.broker, each, deadline)));
+  await assertOracle(place.cluster, deadline - performance.now());
+  const took = Math.round(performance.now() - startedAt);
+  const inventory = await takeInventory(place.cluster);
+  for (const each of cases) {
+    const begun = isBegun(each, points.get(each.operation));
+    await judge(place.cluster, place.broker, inventory, each, begun);
+  }
+  return `${cases.length} cases, whole after ${took} ms`;
+}
+
+interface Place {
+  cluster: TestCluster;
+  proxy: EtcdProxy;
+  broker: BrokerProcess;
+}
+
+async function withBroker<T>(use: (place: Place) => Promise<T>): Promise<T> {
+  const cluster = await TestCluster.start();
+  const proxy = await EtcdProxy.start(
+    cluster.embedded.endpoints[0] as string,
+    cluster.embedded.caCertificate,
+  );
+  const broker = new BrokerProcess({ env: cluster.env([proxy.endpoint]) });
+  try {
+    await broker.start();
+    return await use({ cluster, proxy, broker });
+  } finally {
+    await broker.dispose();
+    await proxy.stop();
+    await cluster.stop();
+  }
+}
+
+function newCase(operation: Operation, point: string, moment: Moment, continuation: Continuation): Case {
   return {
-    ...{ name, operation, step, moment, continuation, instance, binding: 'the-binding' },
-    seen: new Set(),
+    name: `${operation}, killed ${moment} ${point}, then ${continuation}`,
+    ...{ operation, point, moment, continuation, binding: 'the-binding' },
+    instance: `instance-${randomBytes(8).toString('hex')}`,
+    calls: new Map(),
+    done: new Set(),
     held: false,
   };
+}
+
+/**
+ * Keeps count of each case's calls. A hook gets the cases that a call belongs to (several, when it is a transaction
+ * that carries several) and the point at which each stands with it.
+ */
+function watch(
+  proxy: EtcdProxy,
+  cases: readonly Case[],
+  before: (at: ReadonlyMap<Case, string>, call: EtcdCall) => Verdict | Promise<Verdict> = () => 'pass',
+  after: (at: ReadonlyMap<Case, string>, call: EtcdCall) => Verdict = () => 'pass',
+): void {
+  const known = new WeakMap<EtcdCall, Map<Case, string>>();
+  proxy.before = (call) => {
+    const at = new Map<Case, string>();
+    if (call.number > 0) {
+      const kind = kindOf(call);
+      for (const each of cases.filter((candidate) => belongs(call, candidate))) {
+        at.set(each, pointOf(each, kind, call.message.toString('latin1')));
+      }
+    }
+    known.set(call, at);
+    return before(at, call);
+  };
+  proxy.after = (call) => {
+    const at = known.get(call) ?? new Map<Case, string>();
+    if (call.status !== '0') {
+      return 'pass';
+    }
+    const verdict = after(at, call);
+    if (verdict === 'pass') {
+      for (const [each, point] of at) {
+        each.done.add(point);
+      }
+    }
+    return verdict;
+  };
+}
+
+/** A transaction on tenants' keys only reads; it is one so that etcd does not refuse it (see `TenantKeys`). */
+function kindOf({ path, message }: EtcdCall): string {
+  const kind = path.replace('/etcdserverpb.', '');
+  return kind === TRANSACTION && !message.includes(keys.root) ? 'KV/Txn that reads' : kind;
+}
+
+function belongs({ message }: EtcdCall, { instance, deployment }: Case): boolean {
+  return message.includes(instance) || (deployment !== undefined && message.includes(deployment));
+}
+
+function pointOf(each: Case, kind: string, message: string): string {
+  for (const [point, seen] of each.calls) {
+    if (point.startsWith(`${kind} #`) && seen === message) {
+      return point;
+    }
+  }
+  const count = [...each.calls.keys()].filter((point) => point.startsWith(`${kind} #`)).length;
+  const point = `${kind} #${count + 1}`;
+  each.calls.set(point, message);
+  return point;
+}
+
+/** Sends every case's request; answers are noted, the broker's death is none. */
+function sendAll(broker: BrokerProcess, cases: readonly Case[]): Promise<void>[] {
+  return cases.map(async (each) => {
+    each.answered = await request(broker, each).catch(() => undefined);
+  });
+}
+
+/** Holds each case at its call, whatever the others do. */
+async function holdCalls({ proxy, broker }: Place, cases: readonly Case[]): Promise<Promise<void>[]> {
+  const hold = (each: Case): Verdict => {
+    each.held = true;
+    return 'drop';
+  };
+  watch(
+    proxy,
+    cases,
+    (at) => {
+      const [[each, point] = []] = at;
+      const isAlone = at.size === 1 && each !== undefined && point !== undefined;
+      if (!isAlone || point.startsWith(RECORDS)) {
+        return 'pass';
+      }
+      return each.held || (each.moment === 'before' && point === each.point) ? hold(each) : 'pass';
+    },
+    (at) => {
+      const [[each, point] = []] = at;
+      return each?.moment === 'after' && point === each.point ? hold(each) : 'pass';
+    },
+  );
+  const requests = sendAll(broker, cases);
+  await until(() => cases.every(({ held }) => held));
+  for (const { name, held, answered } of cases) {
+    assert.ok(held, `${name}: not held, answered ${answered?.text}`);
+  }
+  return requests;
+}
+
+/** Holds all cases right before or right after their transaction with this number. */
+async function holdTransactions(
+  { proxy, broker }: Place,
+  cases: readonly Case[],
+  count: number,
+  moment: Moment,
+  points: ReadonlyMap<Operation, readonly string[]>,
+): Promise<Promise<void>[]> {
+  const due = `${TRANSACTION} #${count}`;
+  const decoy = `decoy-${randomBytes(8).toString('hex')}`;
+  const decoyHeld = withResolvers();
+  const decoyFree = withResolvers();
+  const gate = withResolvers();
+  watch(
+    proxy,
+    cases,
+    async (at, call) => {
+      if (call.message.includes(decoy)) {
+        decoyHeld.resolve();
+        await decoyFree.promise;
+        return 'pass';
+      }
+      const isTransaction = [...at.values()].some((point) => point.startsWith(RECORDS));
+      if (!isTransaction && [...at.keys()].some((each) => each.done.has(`${TRANSACTION} #${count - 1}`))) {
+        await gate.promise;
+      }
+      return moment === 'before' && [...at.values()].includes(due) ? 'drop' : 'pass';
+    },
+    (at) => {
+      if (moment === 'before' || ![...at.values()].includes(due)) {
+        return 'pass';
+      }
+      for (const [each, point] of at) {
+        each.held ||= point === due;
+      }
+      return 'drop';
+    },
+  );
+  const sendDecoy = async () => {
+    void broker.provision(decoy).catch(() => undefined);
+    await decoyHeld.promise;
+  };
+  if (count === 1 && moment === 'after') {
+    await sendDecoy();
+  }
+  const requests = sendAll(broker, cases);
+  if (count > 1) {
+    await until(() => cases.every(({ done }) => done.has(`${TRANSACTION} #${count - 1}`)));
+    if (moment === 'after') {
+      await sendDecoy();
+    }
+  }
+  gate.resolve();
+  // Each has made every call that comes before the transaction, and waits to send that.
+  const earlier = (each: Case) => {
+    const all = points.get(each.operation) ?? [];
+    return all.slice(0, all.indexOf(due));
+  };
+  await until(() => cases.every((each) => earlier(each).every((point) => each.done.has(point))));
+  await sleep(QUIET_MS);
+  if (moment === 'after') {
+    decoyFree.resolve();
+    await until(() => cases.every(({ held }) => held));
+  } else {
+    for (const each of cases) {
+      each.held = earlier(each).every((point) => each.done.has(point)) && !each.done.has(due);
+    }
+  }
+  for (const { name, held, done, answered } of cases) {
+    assert.ok(held, `${name}: not held (done: ${[...done].join(', ')}; answered: ${answered?.text})`);
+  }
+  return requests;
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve: () => void = () => undefined;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }
 
 /** Brings a case's instance to where its request begins. */
@@ -163,44 +400,6 @@ async function learnDeployments(cluster: TestCluster, cases: readonly Case[]): P
       }
     }
   }
-}
-
-/** Holds each case's call at its step, and whatever else the case calls after that. */
-function holdCalls(proxy: EtcdProxy, cases: readonly Case[]): void {
-  const owners = new WeakMap<EtcdCall, Case>();
-  const owner = (call: EtcdCall): Case | undefined => {
-    const known = owners.get(call);
-    if (known !== undefined || call.number === 0) {
-      return known;
-    }
-    const found = cases.find(
-      ({ instance, deployment }) =>
-        call.message.includes(instance) || (deployment !== undefined && call.message.includes(deployment)),
-    );
-    if (found !== undefined) {
-      owners.set(call, found);
-      found.seen.add(`${call.path} ${call.message.toString('latin1')}`);
-    }
-    return found;
-  };
-  const hold = (each: Case): Verdict => {
-    each.held = true;
-    return 'drop';
-  };
-  proxy.before = (call) => {
-    const each = owner(call);
-    if (each === undefined) {
-      return 'pass';
-    }
-    const isDue = each.moment === 'before' && each.seen.size === each.step;
-    return each.held || isDue ? hold(each) : 'pass';
-  };
-  proxy.after = (call) => {
-    const each = owners.get(call);
-    return each?.moment === 'after' && each.seen.size === each.step && call.status === '0'
-      ? hold(each)
-      : 'pass';
-  };
 }
 
 /** The request that the broker is killed at; the same again is the platform's repetition. */
@@ -250,14 +449,24 @@ async function goOn(broker: BrokerProcess, each: Case, deadline: number): Promis
   }
 }
 
+/** What died before its first transaction never was; what died after it is carried on. */
+function isBegun({ point, moment }: Case, calls: readonly string[] = []): boolean {
+  const intent = calls.indexOf(`${TRANSACTION} #1`);
+  return calls.indexOf(point) > intent || (calls[intent] === point && moment === 'after');
+}
+
 /** What must be there now, by what the platform was told. */
-async function judge(cluster: TestCluster, broker: BrokerProcess, all: Inventory, each: Case): Promise<void> {
-  const { name, operation, continuation, instance, binding, step, moment, answered } = each;
+async function judge(
+  cluster: TestCluster,
+  broker: BrokerProcess,
+  all: Inventory,
+  each: Case,
+  isBegun: boolean,
+): Promise<void> {
+  const { name, operation, continuation, instance, binding, answered } = each;
   const hasInstance = all.instances.has(instance);
   const record = all.bindings.get(`${instance} ${binding}`);
   const status = answered?.status;
-  // What died before its first transaction never was; what died after it is carried on.
-  const isBegun = step > 1 || moment === 'after';
   if (operation === 'rotate') {
     assert.ok(all.bindings.has(`${instance} the-predecessor`), `${name}: the predecessor is gone`);
   }
@@ -307,8 +516,9 @@ async function judge(cluster: TestCluster, broker: BrokerProcess, all: Inventory
   }
 }
 
-async function until(holds: () => boolean, milliseconds: number): Promise<void> {
-  const end = performance.now() + milliseconds;
+/** Waits until something holds, not for long: the caller asserts it. */
+async function until(holds: () => boolean): Promise<void> {
+  const end = performance.now() + HELD_WITHIN_MS;
   while (!holds() && performance.now() < end) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -21,7 +21,8 @@ export interface Login {
 export class TestCluster {
   /** Signed in as root, straight to etcd. */
   readonly root: Connection;
-  readonly encryptionKey = newEncryptionKey();
+  /** What brokers seal under, unless a test gives them other keys. */
+  encryptionKey = newEncryptionKey();
 
   private constructor(
     readonly dataDir: string,

@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
+import { checkUp } from '../../../src/broker/checkup.js';
 import type { BindingRecord, InstanceRecord, OperationRecord } from '../../../src/broker/model.js';
+import { Inventory as ClusterInventory } from '../../../src/clusters/inventory.js';
+import { readConfig } from '../../../src/config.js';
 import { Sealer } from '../../../src/credentials/seal.js';
 import { Secret } from '../../../src/credentials/secret.js';
+import { HistoryLease } from '../../../src/records/history-lease.js';
 import { keys, prefixEnd } from '../../../src/records/keys.js';
+import { RecordStore } from '../../../src/records/record-store.js';
 import type { Login, TestCluster } from './cluster.js';
+
+const MOST_SHOWN = 20;
 
 /** All that the broker has written and made in a cluster. */
 export interface Inventory {
@@ -138,11 +145,18 @@ async function inspectBinding(
     return [...found, `${name} has no user or no role`];
   }
   const { auth } = cluster.root;
-  const { roles } = await auth.userGet({ name: username });
+  const [user, given] = await Promise.all([
+    auth.userGet({ name: username }).catch(() => undefined),
+    auth.roleGet({ role }).catch(() => undefined),
+  ]);
+  if (user === undefined || given === undefined) {
+    return [...found, `${name} is losing its user or its role just now`];
+  }
+  const { roles } = user;
   if (roles.length !== 1 || roles[0] !== role) {
     found.push(`${name}: its user has the roles ${roles.join(', ')}`);
   }
-  const { perm } = await auth.roleGet({ role });
+  const { perm } = given;
   const granted = perm.map(
     (each) =>
       `${String(each.permType).toUpperCase()} ${each.key.toString('utf8')}-${each.range_end.toString('utf8')}`,
@@ -194,13 +208,31 @@ export async function credentialsWork(
   }
 }
 
-const MOST_SHOWN = 20;
+/** What `compose-etcd-broker check` finds. It counts what is under way as neither right nor wrong. */
+async function findByProduct(cluster: TestCluster, encryptionKeys: readonly string[]): Promise<string[]> {
+  const records = new RecordStore(cluster.root, new HistoryLease(cluster.root), { id: 'none' });
+  const { encryptionKeys: keyring } = readConfig({
+    ...cluster.env(),
+    BROKER_USERNAME: 'platform',
+    BROKER_PASSWORD: 'the-password-of-the-platform',
+    BROKER_ENCRYPTION_KEY: encryptionKeys.join(','),
+  });
+  const { differences } = await checkUp({
+    records,
+    inventory: new ClusterInventory(cluster.root),
+    seals: new Sealer(keyring),
+  });
+  return differences.map(({ kind, what, detail }) => `check says: ${kind}: ${what}: ${detail}`);
+}
 
-/** Waits until the cluster holds what the records say and nothing else. */
+/**
+ * Waits until the cluster holds what the records say and nothing else, by the product's own check and by one that
+ * shares no code with it.
+ */
 export async function assertOracle(
   cluster: TestCluster,
   withinMs = 10_000,
-  encryptionKeys?: readonly string[],
+  encryptionKeys: readonly string[] = [cluster.encryptionKey],
 ): Promise<void> {
   const until = performance.now() + withinMs;
   let found = await findDifferences(cluster, encryptionKeys);
@@ -208,6 +240,7 @@ export async function assertOracle(
     await new Promise((resolve) => setTimeout(resolve, 100));
     found = await findDifferences(cluster, encryptionKeys);
   }
+  found.push(...(await findByProduct(cluster, encryptionKeys)));
   assert.deepEqual(
     found.slice(0, MOST_SHOWN),
     [],

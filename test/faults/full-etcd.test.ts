@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { AlarmAction, AlarmType } from 'etcd3';
+import { BrokerProcess } from './support/broker-process.js';
+import { TestCluster } from './support/cluster.js';
+import { assertOracle, credentialsWork, signsIn, takeInventory } from './support/oracle.js';
+
+const QUOTA_BYTES = 8 * 2 ** 20;
+
+describe('An etcd that is full', () => {
+  let cluster: TestCluster;
+  let broker: BrokerProcess;
+  // biome-ignore lint/suspicious/noExplicitAny: credentials as they were answered
+  const credentials: Record<string, any> = {};
+
+  before(async () => {
+    cluster = await TestCluster.start({ quotaBytes: QUOTA_BYTES });
+    broker = await new BrokerProcess({ env: cluster.env() }).start();
+    for (const instance of ['filler', 'leaving', 'staying']) {
+      assert.equal((await broker.provision(instance)).status, 201);
+      for (const binding of ['one', 'two']) {
+        const { status, body } = await broker.bind(instance, binding);
+        assert.equal(status, 201);
+        credentials[`${instance} ${binding}`] = body.credentials;
+      }
+    }
+  });
+  after(async () => {
+    await broker?.dispose();
+    await cluster?.stop();
+  });
+
+  const metrics = async () => (await broker.send('GET', '/metrics')).text;
+
+  async function eventually(what: string, holds: () => Promise<boolean>, withinMs = 5_000): Promise<void> {
+    const until = performance.now() + withinMs;
+    while (!(await holds())) {
+      assert.ok(performance.now() < until, `${what}: not within ${withinMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  async function fill(): Promise<void> {
+    const tenant = cluster.connect(credentials['filler one']);
+    const value = Buffer.alloc(512 * 1_024, 'x');
+    try {
+      for (let index = 0; index < 40; index += 1) {
+        await tenant.kv.put({ key: Buffer.from(`${credentials['filler one'].key_prefix}${index}`), value });
+      }
+      assert.fail('the cluster did not become full');
+    } catch (error) {
+      assert.equal((error as { kind?: string }).kind, 'no-space', (error as Error).message);
+    } finally {
+      tenant.close();
+    }
+  }
+
+  it('is told in /ready, in the metrics and loudly in the log', async () => {
+    await fill();
+    await eventually('/ready is red', async () => {
+      const { status, body } = await broker.send('GET', '/ready');
+      return status === 503 && /NOSPACE/.test(body.checks.alarms);
+    });
+    await eventually('the metric is set', async () =>
+      /broker_etcd_alarm\{alarm="NOSPACE"\} 1/.test(await metrics()),
+    );
+    await eventually('the log has an error', async () =>
+      broker.logged.some(
+        (line) => JSON.parse(line).level === 50 && line.includes('DOES NOT ENFORCE PERMISSIONS'),
+      ),
+    );
+  });
+
+  it('takes no new instance and no new binding, and says what an operator can do', async () => {
+    for (const reply of [await broker.provision('new'), await broker.bind('staying', 'new')]) {
+      assert.equal(reply.status, 503);
+      assert.match(reply.body.description, /operator/);
+      assert.match(reply.body.description, /compact/);
+      assert.match(reply.body.description, /NOSPACE/);
+    }
+    const { instances, bindings, users } = await takeInventory(cluster);
+    assert.equal(instances.size, 3);
+    assert.equal(bindings.size, 6);
+    assert.equal(users.length, 6);
+  });
+
+  it('still lets go: unbind and deprovision work', async () => {
+    assert.equal((await broker.unbind('staying', 'one')).status, 200);
+    assert.equal(await signsIn(cluster, credentials['staying one']), false);
+    assert.equal((await broker.unbind('staying', 'one')).status, 410);
+    assert.equal((await broker.deprovision('leaving')).status, 200);
+    assert.equal(await signsIn(cluster, credentials['leaving two']), false);
+    const { instances, bindings } = await takeInventory(cluster);
+    assert.deepEqual([...instances.keys()].sort(), ['filler', 'staying']);
+    assert.equal(bindings.size, 3);
+  });
+
+  it('lets a broker start, which can delete as well', async () => {
+    await broker.kill('SIGKILL');
+    await broker.start();
+    assert.equal((await broker.unbind('filler', 'two')).status, 200);
+    assert.equal((await broker.bind('staying', 'new')).status, 503);
+    assert.equal((await broker.deprovision('filler')).status, 200);
+  });
+
+  it('serves again once there is room and the alarm is disarmed', async () => {
+    const { maintenance, kv } = cluster.root;
+    const { header } = await kv.range({ key: Buffer.from('a') });
+    await kv.compact({ revision: header.revision, physical: true });
+    await maintenance.defragment();
+    for (const { memberID, alarm } of (await maintenance.alarm({})).alarms) {
+      assert.match(String(alarm), /nospace/i);
+      // The names in the protocol are the keys of the enumerations, which is what the codec takes.
+      const action = AlarmAction[AlarmAction.Deactivate] as keyof typeof AlarmAction;
+      await maintenance.alarm({
+        action,
+        memberID,
+        alarm: AlarmType[AlarmType.Nospace] as keyof typeof AlarmType,
+      });
+    }
+    await eventually(
+      '/ready is green',
+      async () => (await broker.send('GET', '/ready')).status === 200,
+      8_000,
+    );
+    await eventually('the metric is cleared', async () =>
+      /broker_etcd_alarm\{alarm="NOSPACE"\} 0/.test(await metrics()),
+    );
+    assert.equal((await broker.provision('new')).status, 201);
+    const { status, body } = await broker.bind('new', 'one');
+    assert.equal(status, 201);
+    assert.ok(await credentialsWork(cluster, body.credentials));
+    assert.ok(await credentialsWork(cluster, credentials['staying two']));
+    await assertOracle(cluster);
+  });
+});

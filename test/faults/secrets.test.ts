@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import fc from 'fast-check';
+import { bindingPath, PASSWORD, USERNAME } from '../support/broker.js';
+import { BrokerProcess, newEncryptionKey } from './support/broker-process.js';
+import { TestCluster } from './support/cluster.js';
+import { assertOracle, credentialsWork } from './support/oracle.js';
+import { commands, Platform } from './support/platform.js';
+
+const CLI = path.resolve(import.meta.dirname, '../../src/cli.js');
+const run = promisify(execFile);
+
+describe('Encryption keys', () => {
+  let cluster: TestCluster;
+  const started = new Set<BrokerProcess>();
+  let replicas: BrokerProcess[] = [];
+
+  before(async () => {
+    cluster = await TestCluster.start();
+  });
+  after(async () => {
+    await Promise.all([...started].map((replica) => replica.dispose()));
+    await cluster?.stop();
+  });
+
+  const withKeys = (keys: readonly string[]) => ({ ...cluster.env(), BROKER_ENCRYPTION_KEY: keys.join(',') });
+
+  async function start(keys: readonly string[]): Promise<BrokerProcess> {
+    const replica = new BrokerProcess({ env: withKeys(keys) });
+    started.add(replica);
+    return replica.start();
+  }
+
+  /** Replaces each replica by one with these keys, as an upgrade rolls: no request is sent to one that stops. */
+  async function roll(keys: readonly string[]): Promise<void> {
+    for (const old of [...replicas]) {
+      const next = await start(keys);
+      replicas = [...replicas.filter((replica) => replica !== old), next];
+      await old.kill('SIGTERM');
+      assert.equal(await old.exited, 0, 'a replica did not stop cleanly');
+      started.delete(old);
+    }
+  }
+
+  async function command(name: string, keys: readonly string[]) {
+    const login = { BROKER_USERNAME: USERNAME, BROKER_PASSWORD: PASSWORD };
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...login, ...withKeys(keys) };
+    const { stdout } = await run(process.execPath, [CLI, name, '--json'], { env, timeout: 30_000 }).catch(
+      (error: { stdout: string; stderr: string }) => {
+        assert.notEqual(error.stdout, '', error.stderr);
+        return error;
+      },
+    );
+    return JSON.parse(stdout);
+  }
+
+  it('are replaced under traffic without a failed request', async () => {
+    const [old, fresh] = [newEncryptionKey(), newEncryptionKey()];
+    replicas = [await start([old]), await start([old])];
+    assert.equal((await (replicas[0] as BrokerProcess).provision('kept')).status, 201);
+    const kept = await (replicas[0] as BrokerProcess).bind('kept', 'kept');
+    const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+    console.log(`      seed ${seed} (SEED=${seed} repeats the requests)`);
+    let goesOn = true;
+    const platform = new Platform({ cluster, replicas: () => replicas, name: 'sealed' });
+    const traffic = platform.run(fc.sample(commands(20_000), { seed, numRuns: 1 })[0] ?? [], 6, () => goesOn);
+    traffic.catch(() => undefined);
+    try {
+      // First every replica learns the new key, then they seal under it, then nothing needs the old one any more.
+      await roll([old, fresh]);
+      await roll([fresh, old]);
+      const { failed } = await command('reseal', [fresh, old]);
+      assert.deepEqual(failed, []);
+      await roll([fresh]);
+      await sleep(500);
+    } finally {
+      goesOn = false;
+    }
+    await traffic;
+    console.log(`      ${platform.requests} requests, ${platform.checks} credentials tried`);
+    assert.ok(platform.requests > 200, 'hardly any requests went through');
+    cluster.encryptionKey = fresh;
+    await platform.settle();
+    const fetched = await (replicas[0] as BrokerProcess).send('GET', bindingPath('kept', 'kept'));
+    assert.equal(fetched.body.credentials.password, kept.body.credentials.password);
+    assert.deepEqual((await command('check', [fresh])).differences, []);
+    for (const replica of replicas) {
+      await replica.dispose();
+    }
+  });
+
+  it('that are lost cost the bindings that they sealed, with a clear error, and no others', async () => {
+    const [lost, present] = [newEncryptionKey(), newEncryptionKey()];
+    const before = await start([lost]);
+    assert.equal((await before.provision('mixed')).status, 201);
+    const sealed = await before.bind('mixed', 'sealed-under-lost');
+    assert.equal((await before.bind('mixed', 'also-under-lost')).status, 201);
+    assert.equal(sealed.status, 201);
+    await before.kill('SIGTERM');
+
+    const broker = await start([present]);
+    const other = await broker.bind('mixed', 'sealed-under-present');
+    assert.equal(other.status, 201);
+    const attempts = [
+      await broker.send('GET', bindingPath('mixed', 'sealed-under-lost')),
+      await broker.bind('mixed', 'sealed-under-lost'),
+    ];
+    for (const { status, body } of attempts) {
+      assert.equal(status, 500);
+      assert.match(body.description, /encryption key/);
+      assert.match(body.description, /BROKER_ENCRYPTION_KEY/);
+      assert.match(body.description, /operator/);
+    }
+    // What the application has already works on, and so does every other binding.
+    assert.ok(await credentialsWork(cluster, sealed.body.credentials));
+    assert.deepEqual(
+      (await broker.bind('mixed', 'sealed-under-present')).body.credentials,
+      other.body.credentials,
+    );
+    assert.ok(await credentialsWork(cluster, other.body.credentials));
+    const rotated = await broker.bind('mixed', 'successor', { predecessor_binding_id: 'sealed-under-lost' });
+    assert.equal(rotated.status, 201, 'a successor needs no password of its predecessor');
+
+    const { failed, resealed } = await command('reseal', [present]);
+    assert.equal(resealed, 0);
+    const names = failed.map(({ binding_id }: { binding_id: string }) => binding_id).sort();
+    assert.ok(names.includes('also-under-lost') && names.includes('sealed-under-lost'), names.join(', '));
+    assert.ok(!names.includes('sealed-under-present'));
+
+    // Unbinding needs no key; afterwards everything is whole.
+    assert.equal((await broker.unbind('mixed', 'sealed-under-lost')).status, 200);
+    assert.equal(await credentialsWork(cluster, sealed.body.credentials), false);
+    assert.equal((await broker.unbind('mixed', 'also-under-lost')).status, 200);
+    await assertOracle(cluster, 10_000, [present, cluster.encryptionKey]);
+  });
+});
