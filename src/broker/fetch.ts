@@ -1,5 +1,5 @@
-import { ConcurrencyError, NotFound } from './errors.js';
-import type { BindingRecord, InstanceRecord, OperationRecord } from './model.js';
+import { ConcurrencyError, Gone, NotFound } from './errors.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from './model.js';
 import type { Resource } from './operations.js';
 import type { BrokerParts } from './parts.js';
 import type { Records } from './ports.js';
@@ -44,6 +44,7 @@ const LONG_AGO = 'The last operation succeeded more than a day ago.';
  *
  * Specification: "Polling Last Operation".
  * @throws NotFound when there is none
+ * @throws Gone when it was a deletion that is not remembered, and what it was to delete does not exist
  */
 export async function lastOperation(
   { records }: BrokerParts,
@@ -56,6 +57,9 @@ export async function lastOperation(
       ? await latestOperation(records, resource)
       : await records.readOperation(instance_id, binding_id, operationId);
   if (operation === undefined) {
+    if (operationId !== undefined && /^(deprovision|unbind)-/.test(operationId)) {
+      await assertExists(records, resource);
+    }
     const what = binding_id === undefined ? 'instance' : 'binding';
     throw new NotFound(
       operationId === undefined
@@ -69,16 +73,29 @@ export async function lastOperation(
 /** What is under way on the resource, else what ended last, else how it came to be. */
 async function latestOperation(
   records: Records,
-  { instance_id, binding_id }: Resource,
+  resource: Resource,
 ): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'> | undefined> {
-  const resource =
-    binding_id === undefined
-      ? await records.readInstance(instance_id)
-      : await records.readBinding(instance_id, binding_id);
-  const latest = await records.readOperation(instance_id, binding_id, resource?.value.work?.operation_id);
-  if (latest === undefined && resource?.value.state === 'ready') {
+  const { instance_id, binding_id } = resource;
+  const found = await read(records, resource);
+  const latest = await records.readOperation(instance_id, binding_id, found?.value.work?.operation_id);
+  if (latest === undefined && found?.value.state === 'ready') {
     const kind = binding_id === undefined ? 'provision' : 'bind';
     return { state: 'succeeded', kind, description: LONG_AGO };
   }
   return latest;
+}
+
+async function assertExists(records: Records, resource: Resource): Promise<void> {
+  if ((await read(records, resource)) === undefined) {
+    throw new Gone('What was to be deleted does not exist (any more).');
+  }
+}
+
+function read(
+  records: Records,
+  { instance_id, binding_id }: Resource,
+): Promise<Stored<InstanceRecord> | Stored<BindingRecord> | undefined> {
+  return binding_id === undefined
+    ? records.readInstance(instance_id)
+    : records.readBinding(instance_id, binding_id);
 }

@@ -1,5 +1,6 @@
 import type { AccessNames, BindingRecord, InstanceRecord, OperationRecord } from './model.js';
 import { operationOf } from './operations.js';
+import { deploymentPrefix } from './tenant-prefix.js';
 
 /**
  * The oracle: compares what exists in the cluster with what the platform was told, which is what the records say.
@@ -132,7 +133,11 @@ function strays({ bindings }: Recorded, { roles, users, strayDeployments }: Foun
       .filter((name) => !named.has(name))
       .map((what) => ({ kind, what, detail: 'it exists and no record speaks of it' }));
   const keys = strayDeployments.map((id): Difference => {
-    return { kind: 'stray keys', what: `/d/${id}/`, detail: 'there are keys and no instance is recorded' };
+    return {
+      kind: 'stray keys',
+      what: deploymentPrefix(id),
+      detail: 'there are keys and no instance is recorded',
+    };
   });
   return [...stray('stray role', roles.keys()), ...stray('stray user', users.keys()), ...keys];
 }

@@ -1,6 +1,7 @@
 import type { BindingRecord, OperationRecord, Stored } from './model.js';
 import type { Difference } from './oracle.js';
 import type { AccessControl, ChangeResult, RecordChange, Seals, TenantKeys } from './ports.js';
+import { DEPLOYMENTS } from './tenant-prefix.js';
 
 export interface RepairParts {
   records: {
@@ -38,7 +39,7 @@ export async function repair(parts: RepairParts, difference: Difference): Promis
       await access.revoke({ role: what, username: what }, UNINTERRUPTED);
       return 'removed';
     case 'stray keys':
-      await tenantKeys.deleteAll(what.slice('/d/'.length, -1), UNINTERRUPTED);
+      await tenantKeys.deleteAll(what.slice(DEPLOYMENTS.length, -1), UNINTERRUPTED);
       return 'keys deleted';
     case 'binding without instance':
       return dropBinding(parts, binding as BindingRecord);

@@ -2,6 +2,9 @@ import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
 export type { Logger };
 
+/** So many bytes of lines wait at the most for whoever reads the log; while nobody does, later ones are dropped. */
+const MOST_WAITING = 16 << 20;
+
 /**
  * The broker's log: one JSON object a line on standard output.
  *
@@ -14,5 +17,5 @@ export function openLog(level: string, stream: DestinationStream = standardOutpu
 
 /** Lines go out together, 4 kB or a tenth of a second's worth, since each write costs as much as several lines. */
 function standardOutput(): DestinationStream {
-  return destination({ fd: 1, sync: false, minLength: 4_096, periodicFlush: 100 });
+  return destination({ fd: 1, sync: false, minLength: 4_096, periodicFlush: 100, maxLength: MOST_WAITING });
 }
