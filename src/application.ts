@@ -10,11 +10,11 @@ import { AccessControl } from './clusters/access-control.js';
 import { type ClusterAddress, Connection, within } from './clusters/connection.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './clusters/embedded/embedded-cluster.js';
 import { findEtcd } from './clusters/embedded/etcd-binary.js';
+import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './clusters/embedded/kept-secrets.js';
 import { EtcdError } from './clusters/etcd-errors.js';
 import { checkExternalCluster } from './clusters/external-cluster.js';
 import { TenantKeys } from './clusters/tenant-keys.js';
 import type { BrokerCredentials, Config } from './config.js';
-import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './credentials/kept-secrets.js';
 import { Sealer } from './credentials/seal.js';
 import { AlarmWatch } from './observability/alarm-watch.js';
 import type { Logger } from './observability/log.js';
@@ -145,7 +145,9 @@ export async function startApplication(
     const expirer = new Expirer(broker, workerParts.access);
     expirer.start();
     undo.push(() => expirer.stop());
-    const server = new HttpServer(app);
+    const server = new HttpServer(app, (error) => {
+      log.error({ reason: error.message }, 'A connection could not be taken');
+    });
     const url = await server.listen(config.port);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {

@@ -2,9 +2,10 @@
 import { parseArgs } from 'node:util';
 import { check } from './cli/check.js';
 import { operations } from './cli/operations.js';
-import { terminal } from './cli/output.js';
+import { printable, terminal } from './cli/output.js';
 import { reseal } from './cli/reseal.js';
 import { openTools } from './cli/tools.js';
+import { EtcdError } from './clusters/etcd-errors.js';
 
 const HELP = `Usage: compose-etcd-broker [command] [options]
 
@@ -45,7 +46,7 @@ async function main(args: string[]): Promise<number | undefined> {
     await import('./main.js');
     return undefined;
   }
-  if (!(name in COMMANDS)) {
+  if (!Object.hasOwn(COMMANDS, name)) {
     return wrong(`"${name}" is no command.`);
   }
   if ((values.repair || values.yes) && name !== 'check') {
@@ -60,7 +61,7 @@ async function main(args: string[]): Promise<number | undefined> {
       tools.close();
     }
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n`);
+    process.stderr.write(`${printable(explain(error as Error))}\n`);
     return 1;
   }
 }
@@ -74,8 +75,15 @@ function parse(args: string[]) {
   });
 }
 
+/** etcd's own words say neither that they are etcd's nor how they came here. */
+function explain(error: Error): string {
+  return error instanceof EtcdError
+    ? `The command was given up, since etcd failed: ${error.message}. Run it again.`
+    : error.message;
+}
+
 function wrong(message: string): number {
-  process.stderr.write(`${message}\n\n${HELP}`);
+  process.stderr.write(`${printable(message)}\n\n${HELP}`);
   return 2;
 }
 

@@ -1,17 +1,13 @@
 import path from 'node:path';
-import {
-  type BrokerCredentials,
-  type EncryptionKey,
-  readBrokerCredentials,
-  readEncryptionKeys,
-} from './config/broker-access.js';
+import { type BrokerCredentials, readBrokerCredentials, readEncryptionKeys } from './config/broker-access.js';
 import { readCloudFoundry } from './config/cloud-foundry.js';
 import { type EmbeddedCluster, type ExternalCluster, readCluster } from './config/cluster.js';
 import { parseEndpoints } from './config/endpoints.js';
 import { ConfigError } from './config/error.js';
 import { oneOf, quote, text, wholeNumber } from './config/settings.js';
+import type { EncryptionKey } from './credentials/seal.js';
 
-export type { BrokerCredentials, EmbeddedCluster, EncryptionKey, ExternalCluster };
+export type { BrokerCredentials, EmbeddedCluster, ExternalCluster };
 export { ConfigError };
 
 /** The levels of the log, from the most to the least talkative. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Secret } from '../credentials/secret.js';
+import { type BindParameters, bindParameters } from './bind-parameters.js';
 import { sameBinding } from './compare.js';
 import {
   ConcurrencyError,
@@ -11,18 +12,11 @@ import {
 } from './errors.js';
 import { ON_BINDING, ON_INSTANCE } from './exclusion.js';
 import { expiryFrom } from './expiry.js';
-import type {
-  Access,
-  BindingAttributes,
-  BindingRecord,
-  Expiry,
-  InstanceRecord,
-  JsonObject,
-  Stored,
-} from './model.js';
+import type { BindingAttributes, BindingRecord, Expiry, InstanceRecord, Stored } from './model.js';
 import { openOperation, workOf } from './operations.js';
 import type { BrokerParts } from './parts.js';
 import { ANSWER_WITHIN_MS, awaitEnd } from './patience.js';
+import { keySpacePrefix } from './tenant-prefix.js';
 import type { Ended } from './worker.js';
 
 export interface BindRequest {
@@ -44,7 +38,8 @@ const MOST_ROUNDS = 10;
  *
  * Specification: "Binding" and "Binding Rotation".
  * @throws NotFound when the instance does not exist
- * @throws InvalidRequest when the plan is not the instance's or the predecessor can not be succeeded
+ * @throws InvalidRequest when the plan is not the instance's, a parameter is none that the broker can keep, or the
+ *   predecessor can not be succeeded
  * @throws Conflict when the id is taken by a binding with other attributes
  * @throws ConcurrencyError while the instance or the binding is being deleted
  */
@@ -60,6 +55,8 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
   let instance = cache.get(instance_id) ?? (await records.readInstance(instance_id));
   let fresh = cache.get(instance_id) === undefined;
   const predecessor = await readPredecessor(parts, request);
+  const { parameters } = predecessor?.attributes ?? attributes;
+  const wanted = bindParameters(parameters);
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     // An instance from the cache may be long gone or changed; a refusal is only given on a fresh one.
     if (!fresh && (instance === undefined || !isBindable(instance.value, attributes))) {
@@ -70,16 +67,15 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
     const stored = instance as Stored<InstanceRecord>;
     const operation = openOperation('bind', { instance_id, binding_id }, session.id);
     const password = new Secret(randomBytes(24).toString('base64url'));
-    const inherited = predecessor ? predecessor.attributes.parameters : attributes.parameters;
-    const expiry = await expiryOf(parts, inherited);
-    const names = nameAccess(stored.value, attributes.parameters, predecessor);
+    const expiry = await expiryOf(parts, wanted);
+    const names = nameAccess(stored.value, wanted, predecessor);
     const next: BindingRecord = {
       schema: 1,
       instance_id,
       binding_id,
       state: 'binding',
       deployment_id: stored.value.deployment_id,
-      attributes: { ...attributes, parameters: inherited },
+      attributes: { ...attributes, parameters },
       ...names,
       ...(expiry === undefined ? {} : { expiry }),
       sealed_password: parts.seals.seal(password, names.username),
@@ -170,8 +166,8 @@ function assertBindable(instance: InstanceRecord | undefined, attributes: Bindin
   }
 }
 
-async function expiryOf({ clock }: BrokerParts, { expires_in }: JsonObject): Promise<Expiry | undefined> {
-  return typeof expires_in === 'string' ? expiryFrom(expires_in, await clock.now(), Date.now()) : undefined;
+async function expiryOf({ clock }: BrokerParts, { expires_in }: BindParameters): Promise<Expiry | undefined> {
+  return expires_in === undefined ? undefined : expiryFrom(expires_in, await clock.now(), Date.now());
 }
 
 async function readPredecessor(
@@ -202,19 +198,17 @@ async function readPredecessor(
 /** Chooses the names of all that will exist in etcd for a new binding. */
 function nameAccess(
   { deployment_id }: InstanceRecord,
-  parameters: JsonObject,
+  wanted: BindParameters,
   predecessor: BindingRecord | undefined,
 ): Pick<BindingRecord, 'role' | 'username' | 'key_space' | 'key_prefix' | 'access'> {
   const unique = randomBytes(8).toString('hex');
   const name = `d-${deployment_id}-${unique}`;
-  // A name of the user's never begins with "_", so nobody can ask for another binding's own key space by guessing.
-  const asked = predecessor ?? { key_space: parameters.key_space ?? `_${unique}`, access: parameters.access };
-  const key_space = asked.key_space as string;
+  const { key_space = `_${unique}`, access } = predecessor ?? wanted;
   return {
     role: name,
     username: name,
     key_space,
-    key_prefix: `/d/${deployment_id}/${key_space}/`,
-    access: (asked.access ?? 'readwrite') as Access,
+    key_prefix: keySpacePrefix(deployment_id, key_space),
+    access,
   };
 }

@@ -1,14 +1,13 @@
 import type { Secret } from '../credentials/secret.js';
-import type { BindingRecord, InstanceRecord, Stored } from './model.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from './model.js';
 import { compare, type Difference, type Found, type FoundPermission, type Recorded } from './oracle.js';
-import type { OpenOperation, Seals } from './ports.js';
+import type { Seals } from './ports.js';
 
 /** What the checkup reads of the records. */
 export interface ReadableRecords {
   instances(): AsyncIterable<Stored<InstanceRecord>>;
   bindings(): AsyncIterable<Stored<BindingRecord>>;
-  openOperations(limit: number): Promise<{ operations: OpenOperation[]; owners: ReadonlySet<string> }>;
-  recordedNames(): Promise<ReadonlySet<string>>;
+  openOperations(limit: number): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
 }
 
 /** What the checkup reads of the cluster. */
@@ -83,9 +82,8 @@ async function readRecords(records: ReadableRecords): Promise<Recorded> {
   for await (const { value } of records.instances()) {
     instances.push(value);
   }
-  const names = await records.recordedNames();
-  const open = new Map(operations.map((operation) => [operation.operation_id, operation]));
-  return { instances, bindings, open, owners, names };
+  const open = new Map(operations.map((operation) => [operation.id, operation]));
+  return { instances, bindings, open, owners };
 }
 
 /** Opens the password of each binding that should be able to sign in. */

@@ -1,6 +1,8 @@
 import type { Expiry } from './model.js';
 
 const UNIT_MS: { readonly [unit: string]: number } = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** Up to 1,141 years: what is added to any time today is still a date. */
+export const DURATION = /^([1-9][0-9]{0,6}[smh]|[1-9][0-9]{0,4}d)$/;
 /** The part of a binding's life after which a successor should be made. */
 const RENEW_AFTER = 0.8;
 

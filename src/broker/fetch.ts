@@ -1,7 +1,8 @@
-import { ConcurrencyError, NotFound } from './errors.js';
-import type { BindingRecord, InstanceRecord, OperationRecord } from './model.js';
+import { ConcurrencyError, Gone, NotFound } from './errors.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from './model.js';
 import type { Resource } from './operations.js';
 import type { BrokerParts } from './parts.js';
+import type { Records } from './ports.js';
 
 /**
  * Specification: "Fetching a Service Instance".
@@ -43,27 +44,22 @@ const LONG_AGO = 'The last operation succeeded more than a day ago.';
  *
  * Specification: "Polling Last Operation".
  * @throws NotFound when there is none
+ * @throws Gone when it was a deletion that is not remembered, and what it was to delete does not exist
  */
 export async function lastOperation(
   { records }: BrokerParts,
-  { instance_id, binding_id }: Resource,
+  resource: Resource,
   operationId: string | undefined,
 ): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'>> {
-  const operation = await records.readOperation(instance_id, binding_id, operationId);
-  if (operation === undefined && operationId === undefined) {
-    const resource =
-      binding_id === undefined
-        ? await records.readInstance(instance_id)
-        : await records.readBinding(instance_id, binding_id);
-    if (resource?.value.state === 'ready') {
-      return {
-        state: 'succeeded',
-        kind: binding_id === undefined ? 'provision' : 'bind',
-        description: LONG_AGO,
-      };
-    }
-  }
+  const { instance_id, binding_id } = resource;
+  const operation =
+    operationId === undefined
+      ? await latestOperation(records, resource)
+      : await records.readOperation(instance_id, binding_id, operationId);
   if (operation === undefined) {
+    if (operationId !== undefined && /^(deprovision|unbind)-/.test(operationId)) {
+      await assertExists(records, resource);
+    }
     const what = binding_id === undefined ? 'instance' : 'binding';
     throw new NotFound(
       operationId === undefined
@@ -72,4 +68,34 @@ export async function lastOperation(
     );
   }
   return operation;
+}
+
+/** What is under way on the resource, else what ended last, else how it came to be. */
+async function latestOperation(
+  records: Records,
+  resource: Resource,
+): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'> | undefined> {
+  const { instance_id, binding_id } = resource;
+  const found = await read(records, resource);
+  const latest = await records.readOperation(instance_id, binding_id, found?.value.work?.operation_id);
+  if (latest === undefined && found?.value.state === 'ready') {
+    const kind = binding_id === undefined ? 'provision' : 'bind';
+    return { state: 'succeeded', kind, description: LONG_AGO };
+  }
+  return latest;
+}
+
+async function assertExists(records: Records, resource: Resource): Promise<void> {
+  if ((await read(records, resource)) === undefined) {
+    throw new Gone('What was to be deleted does not exist (any more).');
+  }
+}
+
+function read(
+  records: Records,
+  { instance_id, binding_id }: Resource,
+): Promise<Stored<InstanceRecord> | Stored<BindingRecord> | undefined> {
+  return binding_id === undefined
+    ? records.readInstance(instance_id)
+    : records.readBinding(instance_id, binding_id);
 }

@@ -1,7 +1,7 @@
 import type { AccessControl, BrokerLog, Records } from './ports.js';
 
 const LOOK_MS = 3_000;
-const REGULARLY_MS = 60_000;
+const REGULARLY_MS = 600_000;
 /** For so long after a lost answer a call may still arrive late. */
 const LATE_MS = 20_000;
 

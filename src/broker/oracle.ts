@@ -1,5 +1,6 @@
-import type { AccessNames, BindingRecord, InstanceRecord } from './model.js';
-import type { OpenOperation } from './ports.js';
+import type { AccessNames, BindingRecord, InstanceRecord, OperationRecord } from './model.js';
+import { operationOf } from './operations.js';
+import { deploymentPrefix } from './tenant-prefix.js';
 
 /**
  * The oracle: compares what exists in the cluster with what the platform was told, which is what the records say.
@@ -27,11 +28,9 @@ export interface Recorded {
   instances: readonly InstanceRecord[];
   bindings: readonly BindingRecord[];
   /** From the index of open operations, by operation id. */
-  open: ReadonlyMap<string, OpenOperation>;
+  open: ReadonlyMap<string, OperationRecord>;
   /** The sessions that live. */
   owners: ReadonlySet<string>;
-  /** From the index of names. */
-  names: ReadonlySet<string>;
 }
 
 export type DifferenceKind =
@@ -47,8 +46,7 @@ export type DifferenceKind =
   | 'stray keys'
   | 'binding without instance'
   | 'stray operation'
-  | 'operation not indexed'
-  | 'name not indexed';
+  | 'operation not indexed';
 
 export interface Difference {
   kind: DifferenceKind;
@@ -57,7 +55,7 @@ export interface Difference {
   /** What was expected and what is there. */
   detail: string;
   binding?: BindingRecord;
-  operation?: OpenOperation;
+  operation?: OperationRecord;
 }
 
 export function compare(recorded: Recorded, found: Found): Difference[] {
@@ -74,14 +72,6 @@ export function compare(recorded: Recorded, found: Found): Difference[] {
       });
     } else if (binding.work === undefined && binding.state === 'ready') {
       differences.push(...(binding.expired ? compareExpired(binding, found) : compareReady(binding, found)));
-      if (!recorded.names.has(binding.role)) {
-        differences.push({
-          kind: 'name not indexed',
-          what: binding.role,
-          detail: 'the index of names lacks it',
-          binding,
-        });
-      }
     }
   }
   differences.push(...strays(recorded, found), ...compareOperations(recorded));
@@ -143,7 +133,11 @@ function strays({ bindings }: Recorded, { roles, users, strayDeployments }: Foun
       .filter((name) => !named.has(name))
       .map((what) => ({ kind, what, detail: 'it exists and no record speaks of it' }));
   const keys = strayDeployments.map((id): Difference => {
-    return { kind: 'stray keys', what: `/d/${id}/`, detail: 'there are keys and no instance is recorded' };
+    return {
+      kind: 'stray keys',
+      what: deploymentPrefix(id),
+      detail: 'there are keys and no instance is recorded',
+    };
   });
   return [...stray('stray role', roles.keys()), ...stray('stray user', users.keys()), ...keys];
 }
@@ -161,7 +155,7 @@ function compareOperations({ instances, bindings, open, owners }: Recorded): Dif
     if (!open.has(operation_id)) {
       const alive = owners.has(owner) ? 'lives' : 'is gone';
       const detail = `${kind} since ${started_at}; its replica ${alive}; recovery can not find it`;
-      const operation = { operation_id, owner, ...resourceOf(record) };
+      const operation = operationOf(record.work, resourceOf(record));
       differences.push({ kind: 'operation not indexed', what: operation_id, detail, operation });
     }
   }

@@ -33,19 +33,11 @@ export type ChangeResult =
   | { done: true; revision: string }
   | { done: false; instance?: Stored<InstanceRecord>; binding?: Stored<BindingRecord> };
 
-/** An operation under way, as far as is needed to find its record. */
-export interface OpenOperation {
-  operation_id: string;
-  instance_id: string;
-  binding_id?: string;
-  owner: string;
-}
-
 export interface Records {
   readInstance(instanceId: string): Promise<Stored<InstanceRecord> | undefined>;
   readInstanceOfDeployment(deploymentId: string): Promise<Stored<InstanceRecord> | undefined>;
   readBinding(instanceId: string, bindingId: string): Promise<Stored<BindingRecord> | undefined>;
-  /** One operation, or the latest of the instance or binding when no id is given. */
+  /** One operation, or the latest finished one of the instance or binding when no id is given. */
   readOperation(
     instanceId: string,
     bindingId?: string,
@@ -60,7 +52,7 @@ export interface Records {
    */
   markGone(instanceId: string, bindingId?: string): Promise<boolean>;
   /** What is under way, and the sessions that live. */
-  openOperations(): Promise<{ operations: OpenOperation[]; owners: ReadonlySet<string> }>;
+  openOperations(): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
   sessionLives(owner: string): Promise<boolean>;
   /** The names of all roles and users that records speak of. */
   recordedNames(): Promise<ReadonlySet<string>>;

@@ -1,6 +1,6 @@
 import type { OperationRecord, Stored, Work } from './model.js';
 import { operationOf } from './operations.js';
-import type { OpenOperation, RecordChange } from './ports.js';
+import type { RecordChange } from './ports.js';
 import type { Worker, WorkerParts } from './worker.js';
 
 const LOOK_MS = 1_000;
@@ -67,12 +67,12 @@ export class Recovery {
     }
   }
 
-  async #takeOver(open: OpenOperation): Promise<void> {
+  async #takeOver(open: OperationRecord): Promise<void> {
     const { records, session, log } = this.parts;
-    const { instance_id, binding_id, operation_id } = open;
+    const { instance_id, binding_id, id } = open;
     if (binding_id === undefined) {
       const stored = await records.readInstance(instance_id);
-      const taken = stored && takenOver(stored, operation_id, session.id);
+      const taken = stored && takenOver(stored, id, session.id);
       if (taken === undefined) {
         return;
       }
@@ -80,17 +80,17 @@ export class Recovery {
       await this.#change({ instance, opened: taken.operation }, open);
     } else {
       const stored = await records.readBinding(instance_id, binding_id);
-      const taken = stored && takenOver(stored, operation_id, session.id);
+      const taken = stored && takenOver(stored, id, session.id);
       if (taken === undefined) {
         return;
       }
       const binding = { instance_id, binding_id, expected: stored, next: taken.value };
       await this.#change({ binding, opened: taken.operation }, open);
     }
-    log.info({ instance_id, binding_id, operation_id }, 'An interrupted operation is taken over');
+    log.info({ instance_id, binding_id, operation_id: id }, 'An interrupted operation is taken over');
   }
 
-  async #change(change: RecordChange, open: OpenOperation): Promise<void> {
+  async #change(change: RecordChange, open: OperationRecord): Promise<void> {
     const result = await this.parts.records.change(change);
     if (result.done) {
       void this.worker.drive(open);

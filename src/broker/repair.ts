@@ -1,14 +1,14 @@
-import type { BindingRecord, Stored } from './model.js';
+import type { BindingRecord, OperationRecord, Stored } from './model.js';
 import type { Difference } from './oracle.js';
-import type { AccessControl, ChangeResult, OpenOperation, RecordChange, Seals, TenantKeys } from './ports.js';
+import type { AccessControl, ChangeResult, RecordChange, Seals, TenantKeys } from './ports.js';
+import { DEPLOYMENTS } from './tenant-prefix.js';
 
 export interface RepairParts {
   records: {
     readBinding(instanceId: string, bindingId: string): Promise<Stored<BindingRecord> | undefined>;
     change(change: RecordChange): Promise<ChangeResult>;
-    indexName(binding: BindingRecord): Promise<void>;
     forgetOpenOperation(operationId: string): Promise<void>;
-    indexOpenOperation(operation: OpenOperation): Promise<void>;
+    indexOpenOperation(operation: OperationRecord): Promise<void>;
   };
   access: AccessControl;
   tenantKeys: TenantKeys;
@@ -39,7 +39,7 @@ export async function repair(parts: RepairParts, difference: Difference): Promis
       await access.revoke({ role: what, username: what }, UNINTERRUPTED);
       return 'removed';
     case 'stray keys':
-      await tenantKeys.deleteAll(what.slice('/d/'.length, -1), UNINTERRUPTED);
+      await tenantKeys.deleteAll(what.slice(DEPLOYMENTS.length, -1), UNINTERRUPTED);
       return 'keys deleted';
     case 'binding without instance':
       return dropBinding(parts, binding as BindingRecord);
@@ -47,11 +47,8 @@ export async function repair(parts: RepairParts, difference: Difference): Promis
       await records.forgetOpenOperation(what);
       return 'taken out of the index';
     case 'operation not indexed':
-      await records.indexOpenOperation(difference.operation as OpenOperation);
+      await records.indexOpenOperation(difference.operation as OperationRecord);
       return 'put into the index; a running broker takes it over';
-    case 'name not indexed':
-      await records.indexName(binding as BindingRecord);
-      return 'put into the index';
   }
 }
 

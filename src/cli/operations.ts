@@ -6,14 +6,10 @@ const MOST = 10_000;
 /** `operations`: lists what is under way, since when, and whether its replica lives. */
 export async function operations({ records }: Tools, output: Output): Promise<number> {
   const { operations: open, owners } = await records.openOperations(MOST);
-  const rows = await Promise.all(
-    open.map(async ({ operation_id, instance_id, binding_id, owner }) => {
-      const operation = await records.readOperation(instance_id, binding_id, operation_id);
-      const { kind = 'unknown', started_at = 'unknown' } = operation ?? {};
-      const replica = owners.has(owner) ? 'at work' : 'gone, to be taken over';
-      return { operation_id, kind, started_at, instance_id, binding_id, replica };
-    }),
-  );
+  const rows = open.map(({ id, kind, started_at, instance_id, binding_id, owner }) => {
+    const replica = owners.has(owner) ? 'at work' : 'gone, to be taken over';
+    return { operation_id: id, kind, started_at, instance_id, binding_id, replica };
+  });
   if (output.json) {
     output.line(JSON.stringify({ operations: rows }));
     return 0;

@@ -12,7 +12,7 @@ export function terminal(json: boolean): Output {
   return {
     json,
     line: (text) => {
-      process.stdout.write(`${text}\n`);
+      process.stdout.write(`${printable(text)}\n`);
     },
     confirm: async (question) => {
       if (!process.stdin.isTTY) {
@@ -27,4 +27,17 @@ export function terminal(json: boolean): Output {
       }
     },
   };
+}
+
+/**
+ * A text on one line, without what would move a terminal's cursor or change its colours: ids from platforms are
+ * arbitrary text. What is shown instead is the same in JSON.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }

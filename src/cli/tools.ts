@@ -1,13 +1,18 @@
 import { AccessControl } from '../clusters/access-control.js';
-import { Connection } from '../clusters/connection.js';
+import { Connection, within } from '../clusters/connection.js';
+import { presentEncryptionKey } from '../clusters/embedded/kept-secrets.js';
 import { runningEmbeddedCluster } from '../clusters/embedded/running.js';
+import { EtcdError } from '../clusters/etcd-errors.js';
+import { checkExternalCluster } from '../clusters/external-cluster.js';
 import { Inventory } from '../clusters/inventory.js';
 import { TenantKeys } from '../clusters/tenant-keys.js';
-import { readConfig } from '../config.js';
-import { keptEncryptionKey } from '../credentials/kept-secrets.js';
-import { Sealer } from '../credentials/seal.js';
+import { type Config, readConfig } from '../config.js';
+import { type EncryptionKey, Sealer } from '../credentials/seal.js';
 import { HistoryLease } from '../records/history-lease.js';
 import { RecordStore } from '../records/record-store.js';
+
+/** How long the embedded etcd of a running broker may take to answer, in milliseconds. */
+const REACH_TIMEOUT_MS = 5_000;
 
 /** What the operator's commands work with. */
 export interface Tools {
@@ -15,32 +20,72 @@ export interface Tools {
   inventory: Inventory;
   access: AccessControl;
   tenantKeys: TenantKeys;
-  seals: Sealer;
+  /** Throws when no encryption key is to be had; not every command needs one. */
+  readonly seals: Sealer;
   close(): void;
 }
 
 /**
- * Connects to the broker's cluster with the broker's own settings. Works beside running brokers.
- * @throws ConfigError or another Error with one line for the operator
+ * Connects to the broker's cluster with the broker's own settings. Works beside running brokers, and makes nothing.
+ * @throws ConfigError, ClusterUnusable or another Error with one line for the operator
  */
 export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
   const config = readConfig(env);
-  const isEmbedded = config.cluster.kind === 'embedded';
   const address =
     config.cluster.kind === 'external' ? config.cluster : await runningEmbeddedCluster(config.dataDir);
-  const keys = config.encryptionKeys;
-  const seals = new Sealer(
-    keys.length === 0 && isEmbedded ? [await keptEncryptionKey(config.dataDir)] : keys,
-  );
+  const keys = await encryptionKeys(config);
   const connection = new Connection(address);
   // The commands change records as any replica does, but own no operation.
   const records = new RecordStore(connection, new HistoryLease(connection), { id: 'none' });
+  try {
+    await assertUsable(config, connection, records);
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
   return {
     records,
     inventory: new Inventory(connection),
     access: new AccessControl(connection),
     tenantKeys: new TenantKeys(connection),
-    seals,
+    get seals() {
+      if (keys.length === 0) {
+        throw new Error(
+          `DATA_DIR ${config.dataDir} holds no encryption key. Set BROKER_ENCRYPTION_KEY to the broker's.`,
+        );
+      }
+      return new Sealer(keys);
+    },
     close: () => connection.close(),
   };
+}
+
+async function encryptionKeys({ encryptionKeys: set, dataDir }: Config): Promise<readonly EncryptionKey[]> {
+  if (set.length > 0) {
+    return set;
+  }
+  const kept = await presentEncryptionKey(dataDir);
+  return kept === undefined ? [] : [kept];
+}
+
+/** Says what is wrong with the cluster before a command finds it out by an error that explains nothing. */
+async function assertUsable(
+  { cluster, dataDir }: Config,
+  connection: Connection,
+  records: RecordStore,
+): Promise<void> {
+  if (cluster.kind === 'external') {
+    // Looking must not change anything, whatever the broker itself is told to do.
+    return checkExternalCluster(connection, { ...cluster, enableAuth: false }, () => undefined);
+  }
+  try {
+    await records.counts(within(REACH_TIMEOUT_MS));
+  } catch (error) {
+    if (error instanceof EtcdError && (error.kind === 'unavailable' || error.kind === 'timeout')) {
+      throw new Error(
+        `The embedded etcd of DATA_DIR ${dataDir} does not answer. It runs as long as its broker does: start the broker first.`,
+      );
+    }
+    throw error;
+  }
 }

@@ -1,16 +1,15 @@
 import type { IPermission, IRequestOp } from 'etcd3';
 import type { FoundPermission } from '../broker/oracle.js';
+import { DEPLOYMENTS, deploymentPrefix } from '../broker/tenant-prefix.js';
 import type { Secret } from '../credentials/secret.js';
 import { isBindingName } from './access-control.js';
 import { CALL_TIMEOUT_MS, type Connection } from './connection.js';
 import { EtcdError } from './etcd-errors.js';
-import { deploymentPrefix } from './tenant-keys.js';
 
 /** So many calls at once keep etcd busy and leave room for others. */
 const AT_ONCE = 64;
 /** etcd takes 128 operations in a transaction by default. */
 const OPERATIONS = 100;
-const DEPLOYMENTS = '/d/';
 
 /** Reads what there is of roles, users and keys in a cluster, for the oracle. */
 export class Inventory {

@@ -1,4 +1,5 @@
 import type { IRangeRequest, IRangeResponse } from 'etcd3';
+import { deploymentPrefix } from '../broker/tenant-prefix.js';
 import type { Connection } from './connection.js';
 
 /** So many keys at the most are deleted by one call, which takes etcd about 100 ms; others' calls go between. */
@@ -12,16 +13,6 @@ const PAGE = 50_000;
 const FIRST_PAGE = 100;
 /** The keys of a page are to take about this much memory at the most. */
 const PAGE_BYTES = 4 << 20;
-
-/** The prefix of all keys of a deployment. */
-export function deploymentPrefix(deploymentId: string): string {
-  return `/d/${deploymentId}/`;
-}
-
-/** The prefix of one key space of a deployment. */
-export function keySpacePrefix(deploymentId: string, keySpace: string): string {
-  return `${deploymentPrefix(deploymentId)}${keySpace}/`;
-}
 
 /** Tenants' keys, as far as the broker itself has to do with them. */
 export class TenantKeys {

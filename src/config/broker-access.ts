@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { type EncryptionKey, encryptionKey } from '../credentials/seal.js';
 import { Secret } from '../credentials/secret.js';
 import { ConfigError } from './error.js';
 import { requireBoth, secret, text } from './settings.js';
@@ -7,14 +7,6 @@ import { requireBoth, secret, text } from './settings.js';
 export interface BrokerCredentials {
   username: string;
   password: Secret;
-}
-
-/** A key that seals records. */
-export interface EncryptionKey {
-  /** The first 8 hex digits of the SHA-256 of the key's bytes; records name their key by it. */
-  id: string;
-  /** The key's 32 bytes in base64. */
-  key: Secret;
 }
 
 const KEY_BYTES = 32;
@@ -64,7 +56,7 @@ function pair(
  */
 export function readEncryptionKeys(env: NodeJS.ProcessEnv): EncryptionKey[] {
   const list = text(env, 'BROKER_ENCRYPTION_KEY');
-  const keys = (list?.split(',') ?? []).map((entry, index) => encryptionKey(entry.trim(), index));
+  const keys = (list?.split(',') ?? []).map((entry, index) => readEncryptionKey(entry.trim(), index));
   for (const [index, { id }] of keys.entries()) {
     if (keys.findIndex((other) => other.id === id) !== index) {
       throw new ConfigError(
@@ -75,7 +67,7 @@ export function readEncryptionKeys(env: NodeJS.ProcessEnv): EncryptionKey[] {
   return keys;
 }
 
-function encryptionKey(entry: string, index: number): EncryptionKey {
+function readEncryptionKey(entry: string, index: number): EncryptionKey {
   // Buffer skips what isn't base64, so the form is checked first; 43 digits are 32 bytes.
   const bytes = Buffer.from(/^[A-Za-z0-9+/]{43}=?$/.test(entry) ? entry : '', 'base64');
   if (bytes.length !== KEY_BYTES) {
@@ -83,8 +75,5 @@ function encryptionKey(entry: string, index: number): EncryptionKey {
       `BROKER_ENCRYPTION_KEY (key ${index + 1}) must be 32 bytes in base64; make one with "openssl rand -base64 32".`,
     );
   }
-  return {
-    id: createHash('sha256').update(bytes).digest('hex').slice(0, 8),
-    key: new Secret(bytes.toString('base64')),
-  };
+  return encryptionKey(new Secret(bytes.toString('base64')));
 }

@@ -1,12 +1,18 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import { Secret } from './secret.js';
 
 /** One AES-256 key of `BROKER_ENCRYPTION_KEY`. */
 export interface EncryptionKey {
-  /** Names the key in a sealed text; says nothing about the key. */
+  /** Names the key in a sealed text: the first 8 hexadecimal digits of the SHA-256 of its bytes. */
   id: string;
   /** 32 bytes, in base64. */
   key: Secret;
+}
+
+/** A key with the name that belongs to it. @param key 32 bytes, in base64 */
+export function encryptionKey(key: Secret): EncryptionKey {
+  const bytes = Buffer.from(key.reveal(), 'base64');
+  return { id: createHash('sha256').update(bytes).digest('hex').slice(0, 8), key };
 }
 
 /** The key that sealed a text is not among those configured, or the text was changed. */

@@ -14,9 +14,12 @@ const LIMITS = {
 /** The HTTP server below the application. */
 export class HttpServer {
   readonly #server: Server;
+  readonly #onError: (error: Error) => void;
   readonly #unanswered = new Set<ServerResponse>();
 
-  constructor(handle: RequestListener) {
+  /** @param onError is told of a connection that could not be taken, for want of file descriptors say */
+  constructor(handle: RequestListener, onError: (error: Error) => void) {
+    this.#onError = onError;
     this.#server = createServer(LIMITS, (request, response) => {
       this.#unanswered.add(response);
       response.once('close', () => this.#unanswered.delete(response));
@@ -35,8 +38,14 @@ export class HttpServer {
   listen(port: number): Promise<string> {
     const server = this.#server;
     return new Promise((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error, port)));
-      server.listen(port, () => resolve(`http://localhost:${(server.address() as AddressInfo).port}`));
+      const refuse = (error: NodeJS.ErrnoException) => reject(explain(error, port));
+      server.once('error', refuse);
+      server.listen(port, () => {
+        server.off('error', refuse);
+        // Nobody listening for it, an error would end the process.
+        server.on('error', this.#onError);
+        resolve(`http://localhost:${(server.address() as AddressInfo).port}`);
+      });
     });
   }
 

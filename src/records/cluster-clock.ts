@@ -58,7 +58,8 @@ export class ClusterClock {
   async #move(stored: { record: ClockRecord; revision: string } | undefined): Promise<number | undefined> {
     const keeper = this.session.id;
     if (stored === undefined) {
-      return this.#write('0', { schema: 1, elapsed_ms: 0, keeper, ...(await this.#newGauge()) });
+      const gauge = await this.#newGauge();
+      return this.#writeWithGauge('0', { schema: 1, elapsed_ms: 0, keeper, ...gauge });
     }
     const { record, revision } = stored;
     const at = performance.now();
@@ -67,7 +68,8 @@ export class ClusterClock {
     if (left <= 0) {
       // The gauge was revoked, or the cluster was restored from a backup.
       const elapsed_ms = record.elapsed_ms + Math.round(ownMs ?? 0);
-      return this.#write(revision, { ...record, ...(await this.#newGauge()), elapsed_ms, keeper }, at);
+      const gauge = await this.#newGauge();
+      return this.#writeWithGauge(revision, { ...record, ...gauge, elapsed_ms, keeper }, at);
     }
     const elapsed_ms = record.elapsed_ms + Math.round(elapsedSince(record, left, ownMs));
     return this.#write(revision, { ...record, elapsed_ms, keeper, gauge_left_s: left }, at);
@@ -95,6 +97,15 @@ export class ClusterClock {
       count_only: true,
     });
     return Number(count) > 0;
+  }
+
+  /** A gauge that no record came to name would be there for years. */
+  async #writeWithGauge(revision: string, record: ClockRecord, at?: number): Promise<number | undefined> {
+    const elapsed = await this.#write(revision, record, at);
+    if (elapsed === undefined && (await this.#read())?.record.gauge !== record.gauge) {
+      await this.connection.lease.leaseRevoke({ ID: record.gauge });
+    }
+    return elapsed;
   }
 
   /** Only one replica can write on what it has read, so time is never counted twice. */

@@ -39,7 +39,6 @@ export const keys = {
   operations: `${ROOT}operations/`,
   open: `${ROOT}open/`,
   owners: `${ROOT}owners/`,
-  names: `${ROOT}names/`,
   allGone: `${ROOT}gone/`,
   probe: `${ROOT}probe`,
   clock: `${ROOT}clock`,
@@ -57,10 +56,8 @@ export const keys = {
       : `${ROOT}operations/binding/${encodeId(instanceId)}/${encodeId(bindingId)}/`,
   operation: (instanceId: string, bindingId: string | undefined, operationId: string) =>
     `${keys.operationsOf(instanceId, bindingId)}${encodeId(operationId)}`,
-  /** Names what is under way, so that a start finds it without reading every record. */
+  /** What is under way, so that a start finds it without reading every record. */
   openOperation: (operationId: string) => `${ROOT}open/${encodeId(operationId)}`,
-  /** Tells which binding a role and its user belong to. */
-  name: (role: string) => `${ROOT}names/${encodeId(role)}`,
   /** In the order of time, so that what is due comes first. */
   expiry: (dueMs: number, instanceId: string, bindingId: string) =>
     `${keys.expiringBefore(dueMs)}/${encodeId(instanceId)}/${encodeId(bindingId)}`,

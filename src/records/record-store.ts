@@ -8,7 +8,7 @@ import type {
   OperationState,
   Stored,
 } from '../broker/model.js';
-import type { ChangeResult, OpenOperation, RecordChange, Records } from '../broker/ports.js';
+import type { ChangeResult, RecordChange, Records } from '../broker/ports.js';
 import type { Connection } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
@@ -57,23 +57,30 @@ export class RecordStore implements Records {
     return index && this.readInstance(index.value.instance_id);
   }
 
-  /** One operation, or the latest one of the instance or binding when no id is given. */
+  /** One operation, or the latest finished one of the instance or binding when no id is given. */
   async readOperation(
     instanceId: string,
     bindingId: string | undefined,
     operationId: string | undefined,
   ): Promise<OperationRecord | undefined> {
-    if (operationId !== undefined) {
-      return (await this.#read<OperationRecord>(keys.operation(instanceId, bindingId, operationId)))?.value;
+    if (operationId === undefined) {
+      const { kvs } = await this.connection.kv.range({
+        ...rangeOf(keys.operationsOf(instanceId, bindingId)),
+        limit: 1,
+        sort_target: SortTarget.Create,
+        sort_order: SortOrder.Descend,
+      });
+      return kvs[0] && stored<OperationRecord>(kvs[0]).value;
     }
-    const prefix = keys.operationsOf(instanceId, bindingId);
-    const { kvs } = await this.connection.kv.range({
-      ...rangeOf(prefix),
-      limit: 1,
-      sort_target: SortTarget.Create,
-      sort_order: SortOrder.Descend,
+    // It is in one of two places, so both are read at one moment.
+    const places = [keys.operation(instanceId, bindingId, operationId), keys.openOperation(operationId)];
+    const { responses } = await this.connection.kv.txn({
+      success: places.map((key) => ({ request_range: { key: Buffer.from(key) } })),
     });
-    return kvs[0] && stored<OperationRecord>(kvs[0]).value;
+    const [kv] = responses.flatMap(({ response_range }) => response_range.kvs);
+    const operation = kv && stored<OperationRecord>(kv).value;
+    const isTheirs = operation?.instance_id === instanceId && operation.binding_id === bindingId;
+    return isTheirs ? operation : undefined;
   }
 
   /** Bindings of an instance, or of all instances, a page of records at a time, in the order of their keys. */
@@ -89,7 +96,7 @@ export class RecordStore implements Records {
   }
 
   /** What is under way, at most `limit` of it, and which sessions live. */
-  async openOperations(limit = 5_000): Promise<{ operations: OpenOperation[]; owners: Set<string> }> {
+  async openOperations(limit = 5_000): Promise<{ operations: OperationRecord[]; owners: Set<string> }> {
     // The operations first: an owner that is missing afterwards was gone when its operation was still open.
     const open = await this.connection.kv.range({ ...rangeOf(keys.open), limit });
     if (open.kvs.length === 0) {
@@ -97,19 +104,14 @@ export class RecordStore implements Records {
     }
     const owners = await this.connection.kv.range({ ...rangeOf(keys.owners), keys_only: true });
     return {
-      operations: open.kvs.map((kv) => stored<OpenOperation>(kv).value),
+      operations: open.kvs.map((kv) => stored<OperationRecord>(kv).value),
       owners: new Set(owners.kvs.map((kv) => kv.key.toString('utf8').slice(keys.owners.length))),
     };
   }
 
-  /** For repairs: puts a binding's name into the index again. */
-  async indexName({ role, instance_id, binding_id }: BindingRecord): Promise<void> {
-    await this.#put(keys.name(role), { schema: 1, instance_id, binding_id });
-  }
-
   /** For repairs: puts an operation into the index of open operations again. */
-  async indexOpenOperation(operation: OpenOperation): Promise<void> {
-    await this.#put(keys.openOperation(operation.operation_id), { schema: 1, ...operation });
+  async indexOpenOperation(operation: OperationRecord): Promise<void> {
+    await this.#put(keys.openOperation(operation.id), operation);
   }
 
   /** For repairs: takes an operation out of the index of open operations. */
@@ -117,20 +119,13 @@ export class RecordStore implements Records {
     await this.connection.kv.deleteRange({ key: Buffer.from(keys.openOperation(operationId)) });
   }
 
+  /** The names of all roles, which are those of the users too, that bindings speak of. */
   async recordedNames(): Promise<Set<string>> {
-    const range = rangeOf(keys.names);
     const names = new Set<string>();
-    for (;;) {
-      const { kvs, more } = await this.connection.kv.range({ ...range, keys_only: true, limit: 10_000 });
-      for (const { key } of kvs) {
-        names.add(key.toString('utf8').slice(keys.names.length));
-      }
-      const last = kvs.at(-1);
-      if (!more || last === undefined) {
-        return names;
-      }
-      range.key = Buffer.concat([last.key, Buffer.from([0])]);
+    for await (const { value } of this.bindings()) {
+      names.add(value.role).add(value.username);
     }
+    return names;
   }
 
   async hasExpiring(): Promise<boolean> {
@@ -195,9 +190,13 @@ export class RecordStore implements Records {
       if (!isNoSpace(error) || !isRemoval(change)) {
         throw error;
       }
-      // Deleting is what makes room; the history of what is deleted is not worth failing for.
+      // Deleting is what makes room; the history of what is deleted is not worth failing for. What says that it is
+      // still in progress goes as well, or it would say so for ever.
       for (const key of transaction.history) {
         transaction.puts.delete(key);
+        if (!key.startsWith(keys.allGone)) {
+          transaction.deletes.push(key);
+        }
       }
       transaction.history.clear();
       return this.#send(transaction, undefined);

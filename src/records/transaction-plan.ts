@@ -68,11 +68,6 @@ export function planChange(
     checks.set(key, binding.expected?.revision ?? ABSENT);
     const { instance_id, binding_id } = binding;
     write(key, keys.gone(instance_id, binding_id), binding.expected, binding.next);
-    if (binding.expected === undefined && binding.next) {
-      puts.set(keys.name(binding.next.role), { schema: 1, instance_id, binding_id });
-    } else if (binding.expected !== undefined && binding.next === null) {
-      deletes.push(keys.name(binding.expected.value.role));
-    }
     const awaited = awaitedExpiry(binding.expected?.value);
     const next = binding.next === undefined ? awaited : awaitedExpiry(binding.next ?? undefined);
     const index = (dueMs: number) => keys.expiry(dueMs, instance_id, binding_id);
@@ -83,12 +78,10 @@ export function planChange(
     }
   }
   if (opened !== undefined) {
-    const { id, instance_id, binding_id, owner } = opened;
-    puts.set(keys.operation(instance_id, binding_id, id), opened);
-    puts.set(keys.openOperation(id), { schema: 1, operation_id: id, instance_id, binding_id, owner });
+    puts.set(keys.openOperation(opened.id), opened);
     // Work that is handed to another replica is taken over by recovery should that one be gone.
-    if (owner === session) {
-      transaction.present = keys.owner(owner);
+    if (opened.owner === session) {
+      transaction.present = keys.owner(session);
     }
   }
   for (const operation of finished ?? []) {

@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { access, cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { openOperation } from '../../src/broker/operations.js';
 import type { Connection } from '../../src/clusters/connection.js';
 import { startTestBroker, type TestBroker } from '../support/broker.js';
 import { runCli } from '../support/cli.js';
@@ -94,13 +98,9 @@ describe('compose-etcd-broker check', () => {
     return { name: `/d/${'7'.repeat(24)}/` };
   });
   finds('stray operation', async () => {
-    const value = Buffer.from('{"operation_id":"bind-0","instance_id":"i","owner":"nobody"}');
+    const value = Buffer.from('{"schema":1,"id":"bind-0","kind":"bind","instance_id":"i","owner":"nobody"}');
     await root.kv.put({ key: Buffer.from('/_broker/v1/open/bind-0'), value });
     return { name: 'bind-0' };
-  });
-  finds('name not indexed', async () => {
-    await root.kv.deleteRange({ key: Buffer.from(`/_broker/v1/names/${names(0).role}`) });
-    return { name: names(0).role };
   });
 
   it('leaves keys, roles and users of others alone', async () => {
@@ -164,20 +164,12 @@ describe('compose-etcd-broker operations and reseal', () => {
     const root = await rootConnection(broker);
     try {
       const since = '2030-01-01T00:00:00.000Z';
-      const operation = {
-        schema: 1,
-        operation_id: 'bind-1',
-        instance_id: 'i',
-        binding_id: 'x',
-        owner: 'gone',
-      };
-      const record = { ...operation, id: 'bind-1', kind: 'bind', state: 'in progress', started_at: since };
+      const resource = { instance_id: 'i', binding_id: 'x' };
+      const operation = { ...openOperation('bind', resource, 'gone'), id: 'bind-1', started_at: since };
       await root.kv.put({
         key: Buffer.from('/_broker/v1/open/bind-1'),
         value: Buffer.from(JSON.stringify(operation)),
       });
-      const key = Buffer.from('/_broker/v1/operations/binding/i/x/bind-1');
-      await root.kv.put({ key, value: Buffer.from(JSON.stringify(record)) });
       const { stdout } = await runCli(['operations', '--json'], { DATA_DIR: broker.dataDir });
       const expected = { kind: 'bind', started_at: since, replica: 'gone, to be taken over' };
       const { kind, started_at, replica } = JSON.parse(stdout).operations[0];
@@ -186,6 +178,31 @@ describe('compose-etcd-broker operations and reseal', () => {
     } finally {
       root.close();
     }
+  });
+
+  it('shows ids of the platform on one line and without control characters', async () => {
+    const root = await rootConnection(broker);
+    const key = Buffer.from('/_broker/v1/open/bind-2');
+    try {
+      const operation = { operation_id: 'bind-2', instance_id: 'i\n\u001b[31m\u{e0001}', owner: 'gone' };
+      await root.kv.put({ key, value: Buffer.from(JSON.stringify({ schema: 1, ...operation })) });
+      const { stdout } = await runCli(['operations'], { DATA_DIR: broker.dataDir });
+      assert.match(stdout, /i\\u000a\\u001b\[31m\\udb40\\udc01 /);
+      const json = await runCli(['operations', '--json'], { DATA_DIR: broker.dataDir });
+      assert.equal(JSON.parse(json.stdout).operations[0].instance_id, operation.instance_id);
+    } finally {
+      await root.kv.deleteRange({ key });
+      root.close();
+    }
+  });
+
+  it('says that an encryption key is needed, and makes none', async () => {
+    for (const command of ['check', 'reseal']) {
+      const { code, stderr } = await runCli([command], { DATA_DIR: broker.dataDir });
+      assert.equal(code, 1);
+      assert.match(stderr, /^DATA_DIR [^\n]* holds no encryption key\. Set BROKER_ENCRYPTION_KEY[^\n]*\n$/);
+    }
+    await assert.rejects(access(path.join(broker.dataDir, 'broker-encryption-key')), { code: 'ENOENT' });
   });
 
   it('reseal moves every record to the newest key, so that the older one can go', async () => {
@@ -220,6 +237,7 @@ describe('compose-etcd-broker', () => {
 
   for (const [args, problem] of [
     [['chekc'], /"chekc" is no command/],
+    [['toString'], /"toString" is no command/],
     [['check', '--force'], /--force/],
     [['operations', '--repair'], /belong to check/],
     [['check', 'all'], /one word too many/],
@@ -230,6 +248,36 @@ describe('compose-etcd-broker', () => {
       assert.match(stderr, problem);
     });
   }
+
+  it('says in one line that the broker does not run', async () => {
+    const broker = await startTestBroker();
+    const copy = await mkdtemp(path.join(tmpdir(), 'compose-etcd-broker-copy-'));
+    try {
+      await cp(broker.dataDir, copy, { recursive: true, filter: (file) => !file.endsWith('/etcd') });
+      await broker.dispose();
+      const { code, stderr } = await runCli(['check'], { DATA_DIR: copy });
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        /^The embedded etcd of DATA_DIR [^\n]* does not answer\.[^\n]*start the broker[^\n]*\n$/,
+      );
+    } finally {
+      await rm(copy, { recursive: true, force: true });
+    }
+  });
+
+  it('says in one line what is wrong with the cluster', async () => {
+    const { code, stderr } = await runCli(['operations'], {
+      ETCD_ENDPOINTS: 'https://localhost:1',
+      ETCD_USERNAME: 'root',
+      ETCD_PASSWORD: 'not used',
+      BROKER_USERNAME: 'platform',
+      BROKER_PASSWORD: 'platform-password',
+      BROKER_ENCRYPTION_KEY: Buffer.alloc(32, 7).toString('base64'),
+    });
+    assert.equal(code, 1);
+    assert.match(stderr, /^The etcd cluster does not answer at https:\/\/localhost:1 [^\n]*\n$/);
+  });
 
   it('says in one line that there is no cluster', async () => {
     const { code, stderr } = await runCli(['check'], { DATA_DIR: '/nonexistent' });

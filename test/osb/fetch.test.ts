@@ -91,6 +91,23 @@ describe('GET of instances, bindings and operations', () => {
     }
   });
 
+  it('rule 13: 410 for a deletion that nobody remembers, when what it was to delete is gone', async () => {
+    const [deprovision, unbind] = ['deprovision-0000000000000000', 'unbind-0000000000000000'];
+    assertError(
+      await broker.send('GET', `${instancePath('gone')}/last_operation?operation=${deprovision}`),
+      410,
+    );
+    assertError(
+      await broker.send('GET', `${bindingPath('i', 'gone')}/last_operation?operation=${unbind}`),
+      410,
+    );
+    assertError(
+      await broker.send('GET', `${instancePath('i')}/last_operation?operation=${deprovision}`),
+      404,
+    );
+    assertError(await broker.send('GET', `${bindingPath('i', 'b')}/last_operation?operation=${unbind}`), 404);
+  });
+
   it('rule 13: what exists has succeeded still when its operation is forgotten', async () => {
     const root = await rootConnection(broker);
     try {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { BindingRecord, InstanceRecord, Stored } from '../../src/broker/model.js';
 import { openOperation, workOf } from '../../src/broker/operations.js';
 import type { Connection } from '../../src/clusters/connection.js';
-import { keptEncryptionKey } from '../../src/credentials/kept-secrets.js';
+import { keptEncryptionKey } from '../../src/clusters/embedded/kept-secrets.js';
 import { Sealer } from '../../src/credentials/seal.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { HistoryLease } from '../../src/records/history-lease.js';

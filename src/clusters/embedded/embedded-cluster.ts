@@ -1,13 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
-import { Secret } from '../../credentials/secret.js';
+import type { Secret } from '../../credentials/secret.js';
 import { type CertificateUse, openCertificates } from '../certificates.js';
 import { clientEndpoint, type EtcdSettings, etcdArguments } from './arguments.js';
 import { correctPeerUrls, type RootAccess } from './authentication.js';
 import { endLeftovers, lockDataDir } from './data-lock.js';
-import { readIfPresent, writeDurably } from './durable-file.js';
 import type { EtcdBinary } from './etcd-binary.js';
+import { keptRootPassword } from './kept-secrets.js';
 import { type MemberLayout, memberDataDir, peerUrl, planLayout } from './layout.js';
 import { type EmbeddedLog, Member } from './member.js';
 import { startMembers } from './start-up.js';
@@ -81,7 +80,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions): Pro
       folder: path.join(dataDir, 'certificates'),
       hosts: options.hosts ?? [],
     });
-    const password = await rootPassword(dataDir);
+    const password = await keptRootPassword(dataDir);
     const deadline = Date.now() + (options.startTimeoutMs ?? START_TIMEOUT_MS);
     for (let attempt = 1; ; attempt += 1) {
       const layout = await planLayout(dataDir, size, options.clientPorts ?? [], log);
@@ -113,18 +112,6 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions): Pro
     await unlock();
     throw error;
   }
-}
-
-/** Generated at the first start; written before etcd learns it, so that an interrupted start can go on. */
-async function rootPassword(dataDir: string): Promise<Secret> {
-  const file = path.join(dataDir, 'etcd-root-password');
-  const present = (await readIfPresent(file))?.trim();
-  if (present) {
-    return new Secret(present);
-  }
-  const password = randomBytes(24).toString('base64url');
-  await writeDurably(file, `${password}\n`, 0o600);
-  return new Secret(password);
 }
 
 // Members find each other where the membership says. A member that had to take another peer port says so here.

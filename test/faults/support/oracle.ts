@@ -41,14 +41,14 @@ export async function takeInventory(cluster: TestCluster): Promise<Inventory> {
   const [instances, bindings, open, operations, deployments] = await Promise.all([
     valuesUnder<InstanceRecord>(cluster, keys.instances),
     valuesUnder<BindingRecord>(cluster, keys.bindings),
-    valuesUnder<{ operation_id: string }>(cluster, keys.open),
+    valuesUnder<OperationRecord>(cluster, keys.open),
     valuesUnder<OperationRecord>(cluster, keys.operations),
     valuesUnder<{ instance_id: string }>(cluster, keys.deployment('')),
   ]);
   return {
     instances: new Map(instances.map(([, record]) => [record.instance_id, record])),
     bindings: new Map(bindings.map(([, record]) => [`${record.instance_id} ${record.binding_id}`, record])),
-    open: open.map(([, { operation_id }]) => operation_id),
+    open: open.map(([, { id }]) => id),
     operations: operations.map(([, record]) => record),
     deployments: new Map(
       deployments.map(([key, { instance_id }]) => [key.slice(keys.deployment('').length), instance_id]),
