@@ -5,10 +5,13 @@ import { inParallel, median, timed } from './statistics.js';
 
 const AT_ONCE = 32;
 
+/** In milliseconds. */
 export interface BindTimes {
-  /** The middle times of one bind and of the four bare calls, in milliseconds. */
+  /** The middle times of one bind and of the four bare calls. */
   bind: number;
   floor: number;
+  /** The middle of what a bind took longer than the bare calls beside it. */
+  added: number;
 }
 
 /** Numbers everything that is made here, so that no name comes twice. */
@@ -44,7 +47,8 @@ export async function timeBinds(
       await one();
     }
   }
-  return { bind: median(binds), floor: median(floors) };
+  const added = binds.map((time, turn) => time - (floors[turn] as number));
+  return { bind: median(binds), floor: median(floors), added: median(added) };
 }
 
 export function oneAtATime({ bind, floor }: BindTimes): Row {
@@ -105,7 +109,7 @@ export async function manyAtOnce(
 
 /** What the broker adds to the four calls must not grow with the number of bindings. */
 export function growth(series: readonly { bindings: number; times: BindTimes }[]): Row {
-  const added = series.map(({ bindings, times: { bind, floor } }) => ({ bindings, ms: bind - floor }));
+  const added = series.map(({ bindings, times: { added } }) => ({ bindings, ms: added }));
   const [first, ...rest] = added;
   if (first === undefined) {
     throw new RangeError('Nothing was measured');

@@ -108,6 +108,7 @@ async function measure(
   await broker.start();
   // The first start made the certificates and the cluster, which no later one does.
   const startWithNone = has('growth') ? await startTimes(broker, effort.starts) : 0;
+  const memoryWithNone = has('growth') ? await broker.settledMemory(effort.settleSeconds) : 0;
   const instances = Array.from({ length: effort.instances }, (_, index) => `instance-${index}`);
   for (const instance of instances) {
     await broker.provision(instance);
@@ -121,7 +122,6 @@ async function measure(
     say('Warming up');
     await manyAtOnce(broker, bare, instances, 1, effort.warmUp);
     await timeBinds(broker, bare, first, effort.warmUp / 5);
-    const memoryWithNone = has('growth') ? await broker.settledMemory(effort.settleSeconds) : 0;
     let none: BindTimes | undefined;
     if (has('binds') || has('growth')) {
       say('Binds, one at a time');

@@ -47,6 +47,8 @@ export function etcdArguments(
     `--bcrypt-cost=${settings.bcryptCost ?? DEFAULT_BCRYPT_COST}`,
     '--auto-compaction-mode=periodic',
     '--auto-compaction-retention=1h',
+    // What came after the latest snapshot is read again at each start; 100,000 entries, the default before 3.6, cost a second.
+    '--snapshot-count=10000',
     `--quota-backend-bytes=${settings.quotaBytes ?? DEFAULT_QUOTA_BYTES}`,
     '--logger=zap',
     '--log-outputs=stderr',
