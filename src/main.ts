@@ -6,6 +6,9 @@ import { openLog } from './observability/log.js';
 /** How long a failed start may take to close what it opened, in milliseconds. */
 const FAREWELL_MS = 1_000;
 
+/** A second signal that comes later than this ends the broker at once. */
+const IMPATIENT_MS = 1_000;
+
 const say = (line: string) => {
   process.stdout.write(`${line}\n`);
 };
@@ -17,12 +20,16 @@ try {
   for (const line of welcome(application, config.cluster.kind)) {
     say(line);
   }
-  let isStopping = false;
+  let stoppingSince: number | undefined;
   const stop = async (signal: NodeJS.Signals) => {
-    if (isStopping) {
+    if (stoppingSince !== undefined) {
+      // A person who asks twice means it. A terminal and npm may each send the first one, so that is not twice.
+      if (performance.now() - stoppingSince > IMPATIENT_MS) {
+        process.exit(1);
+      }
       return;
     }
-    isStopping = true;
+    stoppingSince = performance.now();
     log.info({ signal }, 'Stopping: what runs is brought to its end first');
     await application.stop();
     log.info({}, 'Stopped');

@@ -50,6 +50,10 @@ export async function bind(parts: BrokerParts, request: BindRequest): Promise<Bi
   worker.assertRoom();
   const trouble = parts.trouble();
   if (trouble !== undefined) {
+    const existing = await records.readBinding(instance_id, binding_id);
+    if (existing !== undefined) {
+      return repeat(parts, request, existing.value);
+    }
     throw new Unavailable(trouble);
   }
   let instance = cache.get(instance_id) ?? (await records.readInstance(instance_id));

@@ -1,12 +1,16 @@
 import type { Secret } from '../credentials/secret.js';
 import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from './model.js';
 import { compare, type Difference, type Found, type FoundPermission, type Recorded } from './oracle.js';
-import type { Seals } from './ports.js';
+import type { IndexFault, Seals } from './ports.js';
 
 /** What the checkup reads of the records. */
 export interface ReadableRecords {
   instances(): AsyncIterable<Stored<InstanceRecord>>;
   bindings(): AsyncIterable<Stored<BindingRecord>>;
+  indexFaults(
+    instances: readonly InstanceRecord[],
+    bindings: readonly BindingRecord[],
+  ): Promise<IndexFault[]>;
   openOperations(limit: number): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
 }
 
@@ -83,7 +87,8 @@ async function readRecords(records: ReadableRecords): Promise<Recorded> {
     instances.push(value);
   }
   const open = new Map(operations.map((operation) => [operation.id, operation]));
-  return { instances, bindings, open, owners };
+  const indexFaults = await records.indexFaults(instances, bindings);
+  return { instances, bindings, open, owners, indexFaults };
 }
 
 /** Opens the password of each binding that should be able to sign in. */

@@ -1,6 +1,8 @@
 import type { InstanceRecord, Stored } from './model.js';
 
 const MOST_INSTANCES = 2_000;
+/** Larger records are read each time: `context` and `parameters` may be long, and the cache has a bound in bytes too. */
+const MOST_CHARACTERS = 16_384;
 
 /**
  * Instances as they were last seen, so that a bind need not read its instance first. What is decided on a cached
@@ -17,7 +19,7 @@ export class InstanceCache {
   /** Undefined means that the instance does not exist. */
   set(instanceId: string, stored: Stored<InstanceRecord> | undefined): void {
     this.#seen.delete(instanceId);
-    if (stored === undefined) {
+    if (stored === undefined || isLarge(stored.value)) {
       return;
     }
     this.#seen.set(instanceId, stored);
@@ -25,4 +27,8 @@ export class InstanceCache {
       this.#seen.delete(this.#seen.keys().next().value as string);
     }
   }
+}
+
+function isLarge({ context, parameters }: InstanceRecord): boolean {
+  return JSON.stringify([context, parameters]).length > MOST_CHARACTERS;
 }

@@ -1,5 +1,6 @@
 import type { AccessNames, BindingRecord, InstanceRecord, OperationRecord } from './model.js';
 import { operationOf } from './operations.js';
+import type { IndexFault } from './ports.js';
 import { deploymentPrefix } from './tenant-prefix.js';
 
 /**
@@ -31,6 +32,8 @@ export interface Recorded {
   open: ReadonlyMap<string, OperationRecord>;
   /** The sessions that live. */
   owners: ReadonlySet<string>;
+  /** Where the indexes of deployments and of what is to expire do not agree with the records. */
+  indexFaults: readonly IndexFault[];
 }
 
 export type DifferenceKind =
@@ -46,7 +49,9 @@ export type DifferenceKind =
   | 'stray keys'
   | 'binding without instance'
   | 'stray operation'
-  | 'operation not indexed';
+  | 'operation not indexed'
+  | 'index entry missing'
+  | 'stray index entry';
 
 export interface Difference {
   kind: DifferenceKind;
@@ -56,6 +61,7 @@ export interface Difference {
   detail: string;
   binding?: BindingRecord;
   operation?: OperationRecord;
+  index?: IndexFault;
 }
 
 export function compare(recorded: Recorded, found: Found): Difference[] {
@@ -75,6 +81,7 @@ export function compare(recorded: Recorded, found: Found): Difference[] {
     }
   }
   differences.push(...strays(recorded, found), ...compareOperations(recorded));
+  differences.push(...recorded.indexFaults.map(toDifference));
   return differences;
 }
 
@@ -171,6 +178,12 @@ function compareOperations({ instances, bindings, open, owners }: Recorded): Dif
 function resourceOf(record: InstanceRecord | BindingRecord): { instance_id: string; binding_id?: string } {
   const { instance_id } = record;
   return 'binding_id' in record ? { instance_id, binding_id: record.binding_id } : { instance_id };
+}
+
+function toDifference(index: IndexFault): Difference {
+  return index.kind === 'missing'
+    ? { kind: 'index entry missing', what: index.key, detail: 'a record should be found by it', index }
+    : { kind: 'stray index entry', what: index.key, detail: 'no record is to be found by it', index };
 }
 
 function isExactly(permissions: readonly FoundPermission[], names: AccessNames): boolean {

@@ -63,7 +63,10 @@ export async function awaitEnd(
       break;
     }
     const record = await withTimeout(
-      parts.records.readOperation(resource.instance_id, resource.binding_id, operationId),
+      // A read that fails is no reason to give up a wait: the next one may tell, or the time is up.
+      parts.records
+        .readOperation(resource.instance_id, resource.binding_id, operationId)
+        .catch(() => undefined),
       until,
     );
     if (record !== undefined && record.state !== 'in progress') {

@@ -33,6 +33,14 @@ export type ChangeResult =
   | { done: true; revision: string }
   | { done: false; instance?: Stored<InstanceRecord>; binding?: Stored<BindingRecord> };
 
+/** An index by which records are found holds an entry too few, or too many. */
+export interface IndexFault {
+  kind: 'missing' | 'stray';
+  /** The entry's key. */
+  key: string;
+  value?: unknown;
+}
+
 export interface Records {
   readInstance(instanceId: string): Promise<Stored<InstanceRecord> | undefined>;
   readInstanceOfDeployment(deploymentId: string): Promise<Stored<InstanceRecord> | undefined>;

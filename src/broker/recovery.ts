@@ -62,13 +62,18 @@ export class Recovery {
           void this.worker.drive(open);
         }
       } else if (!owners.has(open.owner)) {
-        await this.#takeOver(open);
+        await this.#takeOver(open).catch((error: unknown) => {
+          // One record that can't be read must not keep the others waiting.
+          const { id, instance_id, binding_id } = open;
+          const details = { instance_id, binding_id, operation_id: id, reason: (error as Error).message };
+          this.parts.log.warn(details, 'Taking over an operation failed; it is tried again');
+        });
       }
     }
   }
 
   async #takeOver(open: OperationRecord): Promise<void> {
-    const { records, session, log } = this.parts;
+    const { records, session } = this.parts;
     const { instance_id, binding_id, id } = open;
     if (binding_id === undefined) {
       const stored = await records.readInstance(instance_id);
@@ -87,12 +92,14 @@ export class Recovery {
       const binding = { instance_id, binding_id, expected: stored, next: taken.value };
       await this.#change({ binding, opened: taken.operation }, open);
     }
-    log.info({ instance_id, binding_id, operation_id: id }, 'An interrupted operation is taken over');
   }
 
   async #change(change: RecordChange, open: OperationRecord): Promise<void> {
     const result = await this.parts.records.change(change);
     if (result.done) {
+      const { id, instance_id, binding_id } = open;
+      const details = { instance_id, binding_id, operation_id: id };
+      this.parts.log.info(details, 'An interrupted operation is taken over');
       void this.worker.drive(open);
     }
   }

@@ -1,6 +1,6 @@
 import type { BindingRecord, OperationRecord, Stored } from './model.js';
 import type { Difference } from './oracle.js';
-import type { AccessControl, ChangeResult, RecordChange, Seals, TenantKeys } from './ports.js';
+import type { AccessControl, ChangeResult, IndexFault, RecordChange, Seals, TenantKeys } from './ports.js';
 import { DEPLOYMENTS } from './tenant-prefix.js';
 
 export interface RepairParts {
@@ -9,6 +9,7 @@ export interface RepairParts {
     change(change: RecordChange): Promise<ChangeResult>;
     forgetOpenOperation(operationId: string): Promise<void>;
     indexOpenOperation(operation: OperationRecord): Promise<void>;
+    mendIndex(fault: IndexFault): Promise<void>;
   };
   access: AccessControl;
   tenantKeys: TenantKeys;
@@ -49,6 +50,10 @@ export async function repair(parts: RepairParts, difference: Difference): Promis
     case 'operation not indexed':
       await records.indexOpenOperation(difference.operation as OperationRecord);
       return 'put into the index; a running broker takes it over';
+    case 'index entry missing':
+    case 'stray index entry':
+      await records.mendIndex(difference.index as IndexFault);
+      return kind === 'stray index entry' ? 'taken out of the index' : 'put into the index';
   }
 }
 

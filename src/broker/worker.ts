@@ -1,7 +1,8 @@
 import type { Secret } from '../credentials/secret.js';
-import { Unavailable } from './errors.js';
+import { StillInProgress, Unavailable } from './errors.js';
 import type { BindingRecord, InstanceRecord, OperationRecord, OperationState, Stored } from './model.js';
 import { finish, operationOf, type Resource } from './operations.js';
+import { ANSWER_WITHIN_MS } from './patience.js';
 import type {
   AccessControl,
   BeforeStep,
@@ -125,17 +126,18 @@ export class Worker {
    * the operator's check completes it.
    */
   async removeBindingAtOnce(stored: Stored<BindingRecord>): Promise<void> {
-    await this.#removeBinding(stored, this.#unlessStopping);
+    await this.#removeBinding(stored, this.#inTime());
   }
 
   /** The same for an instance: its bindings, its keys, its record. */
   async removeInstanceAtOnce(stored: Stored<InstanceRecord>): Promise<void> {
     const { records, tenantKeys } = this.parts;
     const { instance_id, deployment_id } = stored.value;
+    const before = this.#inTime();
     let current: Stored<InstanceRecord> | undefined = stored;
     while (current !== undefined) {
-      await this.#removeBindings(instance_id, this.#unlessStopping);
-      await tenantKeys.deleteAll(deployment_id, this.#unlessStopping);
+      await this.#removeBindings(instance_id, before);
+      await tenantKeys.deleteAll(deployment_id, before);
       const result: ChangeResult = await records.change({
         instance: { id: instance_id, expected: current, next: null },
       });
@@ -158,6 +160,20 @@ export class Worker {
     this.#stopping = true;
     // From here a task ends with the call to etcd that it waits for; each call has a deadline.
     await all();
+  }
+
+  /**
+   * Ends a removal that is the request's own work and not a task: nobody waits for it any more after the answer, and
+   * the platform's next DELETE goes on.
+   */
+  #inTime(): BeforeStep {
+    const until = performance.now() + ANSWER_WITHIN_MS;
+    return () => {
+      this.#unlessStopping();
+      if (performance.now() > until) {
+        throw new StillInProgress('The removal takes longer. Repeat the request in a minute.');
+      }
+    };
   }
 
   readonly #unlessStopping: BeforeStep = () => {

@@ -56,6 +56,7 @@ export class AccessControl {
       }),
       user,
     ]);
+    await this.connection.settle();
   }
 
   async #makeRole(name: string, before: BeforeStep): Promise<void> {
@@ -84,6 +85,7 @@ export class AccessControl {
     await tolerate('not-found', auth.userDelete({ name: names.username }));
     before();
     await tolerate('not-found', auth.roleDelete({ role: names.role }));
+    await this.connection.settle();
   }
 }
 

@@ -29,6 +29,8 @@ export const CALL_TIMEOUT_MS = 8_000;
 const SUSPECT_MS = 2_000;
 const LONGEST_SUSPECT_MS = 30_000;
 const PAUSE_MS = 20;
+/** How long a member may take to catch up with the others, in milliseconds. */
+const CATCH_UP_MS = 1_000;
 const SLOW_PAUSE_MS = 200;
 
 /**
@@ -72,7 +74,8 @@ class Endpoint {
     url: string,
     readonly credentials: grpc.ChannelCredentials,
   ) {
-    this.host = new URL(url).host;
+    // Not URL.host, which leaves a scheme's usual port out.
+    this.host = url.replace(/^https?:\/\//, '');
   }
 
   client(service: Service): grpc.Client {
@@ -219,6 +222,36 @@ export class Connection implements ICallable<Endpoint> {
     return metadata.get('token')[0]?.toString();
   }
 
+  /**
+   * Waits until every member that answers has caught up with all that was changed so far, so that a user who was just
+   * made or removed is known, or unknown, wherever an application connects. A member that hangs is not waited for
+   * longer than {@link CATCH_UP_MS}.
+   */
+  async settle(): Promise<void> {
+    const now = performance.now();
+    const members = this.#endpoints.filter(({ suspectUntil }) => suspectUntil <= now);
+    if (this.#endpoints.length === 1 || members.length === 0) {
+      return;
+    }
+    const metadata = await this.#signIn(members[0] as Endpoint, now + CATCH_UP_MS);
+    // A member answers a linearizable read only when it has applied what was decided before.
+    const read = { key: Buffer.from('/'), count_only: true };
+    await Promise.all(
+      members.map(async (member) => {
+        try {
+          await this.#unary(member, 'KV', 'range', read, metadata, now + CATCH_UP_MS);
+        } catch (error) {
+          if (!(error instanceof EtcdError)) {
+            throw error;
+          }
+          if (error.kind === 'unavailable' || error.kind === 'timeout') {
+            this.markFailed(member);
+          }
+        }
+      }),
+    );
+  }
+
   /** Signs in anew with the next call. Needed after authentication was turned on. */
   forgetToken(): void {
     this.#token = undefined;
@@ -234,11 +267,13 @@ export class Connection implements ICallable<Endpoint> {
   async #attempt<T>(service: Service, method: string, payload: unknown, endAt: number): Promise<T> {
     const endpoint = this.#choose();
     const metadata = await this.#signIn(endpoint, endAt);
+    const token = this.#token;
     try {
       return (await this.#unary(endpoint, service, method, payload, metadata, endAt)) as T;
     } catch (error) {
       if (error instanceof EtcdError) {
-        if (error.kind === 'signed-out') {
+        // Many calls fail together when a token runs out; only the first of them is to sign in again.
+        if (error.kind === 'signed-out' && this.#token === token) {
           this.forgetToken();
         } else if (error.kind === 'unavailable' || error.kind === 'timeout') {
           this.markFailed(endpoint);

@@ -75,7 +75,7 @@ export class Inventory {
         success: gaps.map(({ start, end }) => firstKey(start, end)),
       });
       for (const [index, { response_range }] of responses.entries()) {
-        let key = response_range.kvs[0]?.key.toString('utf8');
+        let key = response_range.kvs[0]?.key.toString('latin1');
         const { end } = gaps[index] as { end: string };
         while (key !== undefined) {
           const id = key.slice(DEPLOYMENTS.length).split('/')[0] as string;
@@ -83,7 +83,7 @@ export class Inventory {
           const rest = await this.connection.kv.txn({
             success: [firstKey(afterPrefix(deploymentPrefix(id)), end)],
           });
-          key = rest.responses[0]?.response_range.kvs[0]?.key.toString('utf8');
+          key = rest.responses[0]?.response_range.kvs[0]?.key.toString('latin1');
         }
       }
     }
@@ -91,8 +91,14 @@ export class Inventory {
   }
 }
 
+/** Keys are arbitrary bytes; as latin1 each byte is one character, and nothing is lost. */
 function firstKey(start: string, end: string): IRequestOp {
-  const range = { key: Buffer.from(start), range_end: Buffer.from(end), keys_only: true, limit: 1 };
+  const range = {
+    key: Buffer.from(start, 'latin1'),
+    range_end: Buffer.from(end, 'latin1'),
+    keys_only: true,
+    limit: 1,
+  };
   return { request_range: range };
 }
 

@@ -1,6 +1,6 @@
 import { type Connection, within } from '../clusters/connection.js';
 
-const LOOK_MS = 2_000;
+const LOOK_MS = 1_000;
 const TIMEOUT_MS = 3_000;
 /** While an alarm lasts it is said again after so many milliseconds. */
 const REPEAT_MS = 30_000;

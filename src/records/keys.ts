@@ -35,6 +35,7 @@ export function prefixEnd(prefix: string): Buffer {
 export const keys = {
   root: ROOT,
   instances: `${ROOT}instances/`,
+  deployments: `${ROOT}deployments/`,
   bindings: `${ROOT}bindings/`,
   operations: `${ROOT}operations/`,
   open: `${ROOT}open/`,
@@ -46,7 +47,7 @@ export const keys = {
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
   /** Finds the instance of a deployment, for the dashboard. */
-  deployment: (deploymentId: string) => `${ROOT}deployments/${encodeId(deploymentId)}`,
+  deployment: (deploymentId: string) => `${keys.deployments}${encodeId(deploymentId)}`,
   bindingsOf: (instanceId: string) => `${ROOT}bindings/${encodeId(instanceId)}/`,
   binding: (instanceId: string, bindingId: string) =>
     `${ROOT}bindings/${encodeId(instanceId)}/${encodeId(bindingId)}`,

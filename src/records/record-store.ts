@@ -8,13 +8,13 @@ import type {
   OperationState,
   Stored,
 } from '../broker/model.js';
-import type { ChangeResult, RecordChange, Records } from '../broker/ports.js';
+import type { ChangeResult, IndexFault, RecordChange, Records } from '../broker/ports.js';
 import type { Connection } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
 import { keys, prefixEnd } from './keys.js';
 import { TransactionBatches } from './transaction-batches.js';
-import { ABSENT, encode, planChange, type Transaction, toRequest } from './transaction-plan.js';
+import { ABSENT, encode, indexEntries, planChange, type Transaction, toRequest } from './transaction-plan.js';
 
 /** `current` holds what the checked keys hold instead. */
 type Commit =
@@ -84,14 +84,14 @@ export class RecordStore implements Records {
   }
 
   /** Bindings of an instance, or of all instances, a page of records at a time, in the order of their keys. */
-  async *bindings(instanceId?: string, page = 500): AsyncGenerator<Stored<BindingRecord>> {
+  async *bindings(instanceId?: string, page = 100): AsyncGenerator<Stored<BindingRecord>> {
     yield* this.#all<BindingRecord>(
       instanceId === undefined ? keys.bindings : keys.bindingsOf(instanceId),
       page,
     );
   }
 
-  async *instances(page = 500): AsyncGenerator<Stored<InstanceRecord>> {
+  async *instances(page = 100): AsyncGenerator<Stored<InstanceRecord>> {
     yield* this.#all<InstanceRecord>(keys.instances, page);
   }
 
@@ -107,6 +107,33 @@ export class RecordStore implements Records {
       operations: open.kvs.map((kv) => stored<OperationRecord>(kv).value),
       owners: new Set(owners.kvs.map((kv) => kv.key.toString('utf8').slice(keys.owners.length))),
     };
+  }
+
+  /** Compares the indexes of deployments and of what is to expire with the records. */
+  async indexFaults(
+    instances: readonly InstanceRecord[],
+    bindings: readonly BindingRecord[],
+  ): Promise<IndexFault[]> {
+    const faults: IndexFault[] = [];
+    const expected = indexEntries(instances, bindings);
+    for (const prefix of [keys.deployments, keys.expiring]) {
+      for await (const kv of this.#kvs(prefix, 1_000)) {
+        const key = kv.key.toString('utf8');
+        if (!expected.delete(key)) {
+          faults.push({ kind: 'stray', key });
+        }
+      }
+    }
+    return [...faults, ...[...expected].map(([key, value]): IndexFault => ({ kind: 'missing', key, value }))];
+  }
+
+  /** For repairs: puts an entry into an index, or takes it out. */
+  async mendIndex({ kind, key, value }: IndexFault): Promise<void> {
+    if (kind === 'missing') {
+      await this.#put(key, value);
+    } else {
+      await this.connection.kv.deleteRange({ key: Buffer.from(key) });
+    }
   }
 
   /** For repairs: puts an operation into the index of open operations again. */
@@ -281,12 +308,16 @@ export class RecordStore implements Records {
   }
 
   async *#all<T>(prefix: string, page: number): AsyncGenerator<Stored<T>> {
+    for await (const kv of this.#kvs(prefix, page)) {
+      yield stored<T>(kv);
+    }
+  }
+
+  async *#kvs(prefix: string, page: number): AsyncGenerator<IKeyValue> {
     const range = rangeOf(prefix);
     for (;;) {
       const { kvs, more } = await this.connection.kv.range({ ...range, limit: page });
-      for (const kv of kvs) {
-        yield stored<T>(kv);
-      }
+      yield* kvs;
       const last = kvs.at(-1);
       if (!more || last === undefined) {
         return;

@@ -1,5 +1,5 @@
 import { CompareResult, CompareTarget, type ICompare, type IRequestOp } from 'etcd3';
-import type { BindingRecord } from '../broker/model.js';
+import type { BindingRecord, InstanceRecord } from '../broker/model.js';
 import type { RecordChange } from '../broker/ports.js';
 import { keys, prefixEnd } from './keys.js';
 import type { KeyedTransaction } from './transaction-batches.js';
@@ -91,6 +91,22 @@ export function planChange(
     deletes.push(keys.openOperation(operation.id));
   }
   return transaction;
+}
+
+/** The entries in the indexes of deployments and of what is to expire that these records need, by key. */
+export function indexEntries(
+  instances: readonly InstanceRecord[],
+  bindings: readonly BindingRecord[],
+): Map<string, unknown> {
+  const plans = [
+    ...instances.map((next) =>
+      planChange({ instance: { id: next.instance_id, expected: undefined, next } }, ''),
+    ),
+    ...bindings.map((next) => planChange({ binding: { ...next, expected: undefined, next } }, '')),
+  ];
+  const isIndex = ([key]: [string, unknown]) =>
+    key.startsWith(keys.deployments) || key.startsWith(keys.expiring);
+  return new Map(plans.flatMap(({ puts }) => [...puts].filter(isIndex)));
 }
 
 /** The transaction as etcd takes it. @param history the lease of what is to vanish after a day */

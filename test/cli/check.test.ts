@@ -103,6 +103,24 @@ describe('compose-etcd-broker check', () => {
     return { name: 'bind-0' };
   });
 
+  finds('index entry missing', async () => {
+    await broker.bind('i', 'expiring', { parameters: { expires_in: '720h' } });
+    const range = {
+      key: Buffer.from('/_broker/v1/expiring/'),
+      range_end: Buffer.from('/_broker/v1/expiring0'),
+    };
+    const [entry] = (await root.kv.range(range)).kvs;
+    assert.ok(entry, 'a binding that expires is in the index');
+    await root.kv.deleteRange({ key: entry.key });
+    await broker.unbind('i', 'f');
+    return { name: entry.key.toString() };
+  });
+  finds('stray index entry', async () => {
+    const name = `/_broker/v1/deployments/${'8'.repeat(24)}`;
+    await root.kv.put({ key: Buffer.from(name), value: Buffer.from('{"schema":1,"instance_id":"none"}') });
+    return { name };
+  });
+
   it('leaves keys, roles and users of others alone', async () => {
     await root.kv.put({ key: Buffer.from('/elsewhere'), value: Buffer.from('x') });
     await root.auth.roleAdd({ name: 'operators-own' });
