@@ -25,6 +25,11 @@ export type CallObserver = (method: string, outcome: string, seconds: number) =>
 export const ATTEMPT_TIMEOUT_MS = 4_000;
 /** The longest that a call with all its attempts may take, in milliseconds. */
 export const CALL_TIMEOUT_MS = 8_000;
+/**
+ * An endpoint that has left a call unanswered for so many milliseconds is tried last from then on: the call waits on,
+ * but others, the signs of life among them, do not join it at a member that may hang.
+ */
+const DOUBT_MS = 1_500;
 /** For how long an endpoint that failed is tried last, in milliseconds; doubled each time it fails again. */
 const SUSPECT_MS = 2_000;
 const LONGEST_SUSPECT_MS = 30_000;
@@ -298,7 +303,9 @@ export class Connection implements ICallable<Endpoint> {
     return new Promise((resolve, reject) => {
       const client = endpoint.client(service) as unknown as { [method: string]: UnaryMethod };
       const options = { deadline: Date.now() + timeout };
+      const doubt = setTimeout(() => this.markFailed(endpoint), DOUBT_MS);
       client[method]?.(payload, metadata, options, (error, response) => {
+        clearTimeout(doubt);
         if (error) {
           reject(toEtcdError(error));
         } else {

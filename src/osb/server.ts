@@ -11,16 +11,23 @@ const LIMITS = {
   keepAliveTimeout: 65_000,
 };
 
+/** How often a server that is closing looks for idle connections. */
+const LOOK_MS = 50;
+
 /** The HTTP server below the application. */
 export class HttpServer {
   readonly #server: Server;
   readonly #onError: (error: Error) => void;
   readonly #unanswered = new Set<ServerResponse>();
+  #isClosing = false;
 
   /** @param onError is told of a connection that could not be taken, for want of file descriptors say */
   constructor(handle: RequestListener, onError: (error: Error) => void) {
     this.#onError = onError;
     this.#server = createServer(LIMITS, (request, response) => {
+      if (this.#isClosing) {
+        response.setHeader('Connection', 'close');
+      }
       this.#unanswered.add(response);
       response.once('close', () => this.#unanswered.delete(response));
       handle(request, response);
@@ -51,10 +58,14 @@ export class HttpServer {
 
   /** Takes no more requests and waits until those under way are answered, at most so many milliseconds. */
   close(milliseconds: number): Promise<void> {
+    this.#isClosing = true;
     return new Promise((resolve) => {
+      // An answer whose head was sent already leaves its connection open, and idle when it ends.
+      const looking = setInterval(() => this.#server.closeIdleConnections(), LOOK_MS);
       // A request that is sent very slowly, or an answer that nobody reads, must not hold up the end.
       const timer = setTimeout(() => this.#server.closeAllConnections(), milliseconds);
       this.#server.close(() => {
+        clearInterval(looking);
         clearTimeout(timer);
         resolve();
       });
