@@ -217,13 +217,9 @@ export class RecordStore implements Records {
       if (!isNoSpace(error) || !isRemoval(change)) {
         throw error;
       }
-      // Deleting is what makes room; the history of what is deleted is not worth failing for. What says that it is
-      // still in progress goes as well, or it would say so for ever.
+      // Deleting is what makes room; the history of what is deleted is not worth failing for.
       for (const key of transaction.history) {
         transaction.puts.delete(key);
-        if (!key.startsWith(keys.allGone)) {
-          transaction.deletes.push(key);
-        }
       }
       transaction.history.clear();
       return this.#send(transaction, undefined);
