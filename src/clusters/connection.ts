@@ -92,6 +92,7 @@ class Endpoint {
         'grpc.max_receive_message_length': -1,
         // exec repeats what may be repeated; grpc-js would only keep every message for a repetition that never comes.
         'grpc.enable_retries': 0,
+        'grpc.enable_channelz': 0,
         'grpc.initial_reconnect_backoff_ms': 100,
         'grpc.max_reconnect_backoff_ms': 1_000,
       });

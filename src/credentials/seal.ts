@@ -23,6 +23,7 @@ export class SealError extends Error {
 const VERSION = 'v1';
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+const MOST_RECENT = 256;
 
 /**
  * Seals short secrets with AES-256-GCM under the first of several keys, and opens what any of them sealed.
@@ -31,6 +32,8 @@ const TAG_BYTES = 16;
  * the record), so a sealed text that is copied to another record does not open there.
  */
 export class Sealer {
+  /** What was sealed here lately: a bind opens its own password twice within milliseconds. */
+  readonly #recent = new Map<string, { secret: Secret; purpose: string }>();
   readonly #keys: readonly { id: string; bytes: Buffer }[];
 
   /** @param keys newest first; at least one */
@@ -55,11 +58,17 @@ export class Sealer {
     const { id, bytes } = this.#newest;
     const cipher = createCipheriv('aes-256-gcm', bytes, iv).setAAD(Buffer.from(purpose, 'utf8'));
     const sealed = Buffer.concat([cipher.update(secret.reveal(), 'utf8'), cipher.final()]);
-    return `${VERSION}.${id}.${Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url')}`;
+    const text = `${VERSION}.${id}.${Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url')}`;
+    this.#remember(text, secret, purpose);
+    return text;
   }
 
   /** @throws SealError when the key is unknown or the text is not what was sealed for this purpose */
   open(text: string, purpose: string): Secret {
+    const recent = this.#recent.get(text);
+    if (recent?.purpose === purpose) {
+      return recent.secret;
+    }
     const [version, id, body] = text.split('.');
     if (version !== VERSION || id === undefined || body === undefined) {
       throw new SealError('A sealed secret has an unknown form.');
@@ -84,6 +93,13 @@ export class Sealer {
       return new Secret(Buffer.concat([opened, decipher.final()]).toString('utf8'));
     } catch (cause) {
       throw new SealError(`A secret sealed under the encryption key ${id} was changed since.`, { cause });
+    }
+  }
+
+  #remember(text: string, secret: Secret, purpose: string): void {
+    this.#recent.set(text, { secret, purpose });
+    if (this.#recent.size > MOST_RECENT) {
+      this.#recent.delete(this.#recent.keys().next().value as string);
     }
   }
 
