@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { IDuplexStream, ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
 import { ATTEMPT_TIMEOUT_MS, type Connection, within } from '../clusters/connection.js';
 import { EtcdError } from '../clusters/etcd-errors.js';
@@ -9,6 +10,11 @@ import { keys } from './keys.js';
 export const SESSION_TTL_SECONDS = 5;
 const BEAT_MS = 1_250;
 const MOST_BEATS = 4;
+/**
+ * A beat that takes longer (it may have to sign in first, at a member that hangs) does not count any more, so that
+ * there is always room for the next.
+ */
+const LONGEST_BEAT_MS = ATTEMPT_TIMEOUT_MS;
 const REVOKE_TIMEOUT_MS = 2_000;
 /** A replica stops acting this much before others may take over, since their clocks do not start together. */
 const MARGIN_MS = 1_000;
@@ -96,13 +102,20 @@ export class Session {
 
   async #grant(): Promise<void> {
     const startedAt = performance.now();
-    const granted = await this.connection.lease.leaseGrant({ TTL: SESSION_TTL_SECONDS });
+    // One attempt each: the next beat begins anew, with another member if this one hangs.
+    const granted = await this.connection.lease.leaseGrant(
+      { TTL: SESSION_TTL_SECONDS },
+      within(ATTEMPT_TIMEOUT_MS),
+    );
     const about = JSON.stringify({ schema: 1, host: hostname(), pid: process.pid });
-    await this.connection.kv.put({
-      key: Buffer.from(keys.owner(this.#id)),
-      value: Buffer.from(about),
-      lease: granted.ID,
-    });
+    await this.connection.kv.put(
+      {
+        key: Buffer.from(keys.owner(this.#id)),
+        value: Buffer.from(about),
+        lease: granted.ID,
+      },
+      within(ATTEMPT_TIMEOUT_MS),
+    );
     this.#lease = granted.ID;
     this.#aliveUntil = startedAt + SESSION_TTL_SECONDS * 1_000 - MARGIN_MS;
     this.log.info({ session: this.#id }, 'A session with etcd has begun');
@@ -112,7 +125,9 @@ export class Session {
     this.#timer = setInterval(() => {
       // On a slow cluster several beats are under way at once, so that the session lives on nevertheless.
       if (this.#beats.size < MOST_BEATS) {
-        const beat = this.#beat().finally(() => this.#beats.delete(beat));
+        const beat = Promise.race([this.#beat(), sleep(LONGEST_BEAT_MS, undefined, { ref: false })]).finally(
+          () => this.#beats.delete(beat),
+        );
         this.#beats.add(beat);
       }
     }, BEAT_MS);
