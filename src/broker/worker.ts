@@ -1,18 +1,17 @@
-import type { Secret } from '../credentials/secret.js';
-import { StillInProgress, Unavailable } from './errors.js';
-import type { BindingRecord, InstanceRecord, OperationRecord, OperationState, Stored } from './model.js';
-import { finish, operationOf, type Resource } from './operations.js';
-import { ANSWER_WITHIN_MS } from './patience.js';
+import { stepBinding } from './binding-steps.js';
+import { Unavailable } from './errors.js';
+import type { BindingRecord, InstanceRecord, OperationState, Stored } from './model.js';
+import type { Resource } from './operations.js';
 import type {
   AccessControl,
   BeforeStep,
   BrokerLog,
-  ChangeResult,
   OwnSession,
   Records,
   Seals,
   TenantKeys,
 } from './ports.js';
+import { Removal } from './removal.js';
 
 export interface WorkerParts {
   records: Records;
@@ -27,8 +26,6 @@ export interface WorkerParts {
 export const MOST_RUNNING = 500;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
-/** How many bindings of one instance are removed side by side. */
-const REMOVALS_AT_ONCE = 8;
 
 /** The record changed under a task's hands: read it again and go on from there. */
 class Superseded extends Error {
@@ -64,9 +61,12 @@ interface Task {
  */
 export class Worker {
   readonly #tasks = new Map<string, Task>();
+  readonly #removal: Removal;
   #stopping = false;
 
-  constructor(readonly parts: WorkerParts) {}
+  constructor(readonly parts: WorkerParts) {
+    this.#removal = new Removal(parts, this);
+  }
 
   get running(): number {
     return this.#tasks.size;
@@ -120,29 +120,14 @@ export class Worker {
     return this.#tasks.get(nameOf(resource))?.done;
   }
 
-  /**
-   * Removes a binding without writing an intent first, which etcd refuses when it has no space left, while deleting
-   * is what makes room. Each step can be repeated; if this process dies between them, the platform's next DELETE or
-   * the operator's check completes it.
-   */
-  async removeBindingAtOnce(stored: Stored<BindingRecord>): Promise<void> {
-    await this.#removeBinding(stored, this.#inTime());
+  /** See {@link Removal.removeBindingAtOnce}. */
+  removeBindingAtOnce(stored: Stored<BindingRecord>): Promise<void> {
+    return this.#removal.removeBindingAtOnce(stored, this.#unlessStopping);
   }
 
-  /** The same for an instance: its bindings, its keys, its record. */
-  async removeInstanceAtOnce(stored: Stored<InstanceRecord>): Promise<void> {
-    const { records, tenantKeys } = this.parts;
-    const { instance_id, deployment_id } = stored.value;
-    const before = this.#inTime();
-    let current: Stored<InstanceRecord> | undefined = stored;
-    while (current !== undefined) {
-      await this.#removeBindings(instance_id, before);
-      await tenantKeys.deleteAll(deployment_id, before);
-      const result: ChangeResult = await records.change({
-        instance: { id: instance_id, expected: current, next: null },
-      });
-      current = result.done ? undefined : result.instance;
-    }
+  /** See {@link Removal.removeInstanceAtOnce}. */
+  removeInstanceAtOnce(stored: Stored<InstanceRecord>): Promise<void> {
+    return this.#removal.removeInstanceAtOnce(stored, this.#unlessStopping);
   }
 
   /**
@@ -160,20 +145,6 @@ export class Worker {
     this.#stopping = true;
     // From here a task ends with the call to etcd that it waits for; each call has a deadline.
     await all();
-  }
-
-  /**
-   * Ends a removal that is the request's own work and not a task: nobody waits for it any more after the answer, and
-   * the platform's next DELETE goes on.
-   */
-  #inTime(): BeforeStep {
-    const until = performance.now() + ANSWER_WITHIN_MS;
-    return () => {
-      this.#unlessStopping();
-      if (performance.now() > until) {
-        throw new StillInProgress('The removal takes longer. Repeat the request in a minute.');
-      }
-    };
   }
 
   readonly #unlessStopping: BeforeStep = () => {
@@ -212,11 +183,16 @@ export class Worker {
           before();
           session.assertOwns(work.owner);
         };
-        if ('binding_id' in current.value) {
-          current = await this.#stepBinding(current as Stored<BindingRecord>, ownsIt, task);
-        } else {
-          current = await this.#deprovision(current as Stored<InstanceRecord>, ownsIt, task);
+        const outcome =
+          'binding_id' in current.value
+            ? await stepBinding(this.parts, current as Stored<BindingRecord>, ownsIt)
+            : await this.#removal.stepInstance(current as Stored<InstanceRecord>, ownsIt);
+        if ('ended' in outcome) {
+          const { id, state, description } = outcome.ended;
+          task.ended = { operation_id: id, state, description };
+          return;
         }
+        current = outcome.current;
         if (current === undefined) {
           return;
         }
@@ -249,147 +225,11 @@ export class Worker {
       : records.readBinding(resource.instance_id, resource.binding_id);
   }
 
-  /** @returns the record as it is now, undefined when it is gone */
-  async #stepBinding(
-    stored: Stored<BindingRecord>,
-    before: BeforeStep,
-    task: Task,
-  ): Promise<Stored<BindingRecord> | undefined> {
-    const { access, records, seals } = this.parts;
-    const { work, ...rest } = stored.value;
-    if (work === undefined) {
-      return undefined;
-    }
-    const operation = operationOf(work, rest);
-    const place = { instance_id: rest.instance_id, binding_id: rest.binding_id, expected: stored };
-    if (rest.state === 'binding') {
-      let password: Secret;
-      try {
-        password = seals.open(rest.sealed_password, rest.username);
-      } catch (error) {
-        // The credentials were never handed out, so the bind is taken back rather than left hanging.
-        return this.#turnBack(stored, (error as Error).message);
-      }
-      await access.grant(rest, password, before);
-      before();
-      const next: BindingRecord = { ...rest, state: 'ready' };
-      const ended = finish(operation, 'succeeded');
-      const result = await records.change({ binding: { ...place, next }, finished: [ended] });
-      return result.done ? this.#end(task, ended) : result.binding;
-    }
-    await access.revoke(rest, before);
-    before();
-    const ended = finish(operation, work.failure === undefined ? 'succeeded' : 'failed', work.failure);
-    const result = await records.change({ binding: { ...place, next: null }, finished: [ended] });
-    return result.done ? this.#end(task, ended) : result.binding;
-  }
-
-  #end(task: Task, { id, state, description }: OperationRecord): undefined {
-    task.ended = { operation_id: id, state, description };
-  }
-
-  /** Turns a bind that can not be finished into its own removal. */
-  async #turnBack(
-    stored: Stored<BindingRecord>,
-    failure: string,
-  ): Promise<Stored<BindingRecord> | undefined> {
-    const { work, ...rest } = stored.value;
-    if (work === undefined) {
-      return undefined;
-    }
-    const next: BindingRecord = { ...rest, state: 'unbinding', work: { ...work, failure } };
-    const { instance_id, binding_id } = rest;
-    const result = await this.parts.records.change({
-      binding: { instance_id, binding_id, expected: stored, next },
-    });
-    return result.done ? { value: next, revision: result.revision } : result.binding;
-  }
-
-  async #deprovision(
-    stored: Stored<InstanceRecord>,
-    before: BeforeStep,
-    task: Task,
-  ): Promise<Stored<InstanceRecord> | undefined> {
-    const { records, tenantKeys } = this.parts;
-    const { work, instance_id, deployment_id } = stored.value;
-    if (work === undefined) {
-      return undefined;
-    }
-    // First nobody can write any more, then the keys go: what is deleted stays deleted.
-    await this.#removeBindings(instance_id, before);
-    await tenantKeys.deleteAll(deployment_id, before);
-    before();
-    const ended = finish(operationOf(work, { instance_id }), 'succeeded');
-    const result = await records.change({
-      instance: { id: instance_id, expected: stored, next: null },
-      finished: [ended],
-    });
-    return result.done ? this.#end(task, ended) : result.instance;
-  }
-
-  async #removeBindings(instanceId: string, before: BeforeStep): Promise<void> {
-    const removing = new Set<Promise<void>>();
-    const failures: unknown[] = [];
-    try {
-      for await (const stored of this.parts.records.bindings(instanceId)) {
-        // A failure is kept until it is looked for: it may come while nobody waits for this removal.
-        const removal = this.#removeBinding(stored, before)
-          .catch((error: unknown) => {
-            failures.push(error);
-          })
-          .finally(() => removing.delete(removal));
-        removing.add(removal);
-        if (removing.size >= REMOVALS_AT_ONCE) {
-          await Promise.race(removing);
-        }
-        if (failures.length > 0) {
-          break;
-        }
-      }
-    } finally {
-      await Promise.all(removing);
-    }
-    if (failures.length > 0) {
-      throw failures[0];
-    }
-  }
-
-  /** Removes a binding on behalf of its instance, whose record is the intent: the binding's needs none of its own. */
-  async #removeBinding(first: Stored<BindingRecord>, before: BeforeStep): Promise<void> {
-    const { records } = this.parts;
-    const { instance_id, binding_id } = first.value;
-    const resource = { instance_id, binding_id };
-    let stored: Stored<BindingRecord> | undefined = first;
-    while (stored !== undefined) {
-      before();
-      const isOthers = await this.#isAnothers(stored.value);
-      const task = this.#tasks.get(nameOf(resource));
-      if (task !== undefined) {
-        await task.done;
-      } else if (isOthers) {
-        // Another replica is about to finish it; when that one dies, its session does too.
-        await sleep(FIRST_PAUSE_MS);
-      } else {
-        const current: Stored<BindingRecord> = stored;
-        const result = await this.#alone(resource, () => this.#takeAlong(current, before));
-        stored = result.done ? undefined : result.binding;
-        continue;
-      }
-      stored = await records.readBinding(instance_id, binding_id);
-    }
-  }
-
-  /** Whether another replica that lives works on a binding. */
-  async #isAnothers({ work }: BindingRecord): Promise<boolean> {
-    const { records, session } = this.parts;
-    return work !== undefined && work.owner !== session.id && records.sessionLives(work.owner);
-  }
-
   /**
    * Does something with a record while its own task can not start here: a bind whose intent is written, but whose
    * answer is still on its way, would make what is just being removed.
    */
-  async #alone<T>(resource: Resource, work: () => Promise<T>): Promise<T> {
+  async alone<T>(resource: Resource, work: () => Promise<T>): Promise<T> {
     const name = nameOf(resource);
     const task: Task = { done: Promise.resolve(undefined), superseded: false };
     this.#tasks.set(name, task);
@@ -402,25 +242,7 @@ export class Worker {
       });
     return result;
   }
-
-  async #takeAlong(stored: Stored<BindingRecord>, before: BeforeStep): Promise<ChangeResult> {
-    const { access, records } = this.parts;
-    const { instance_id, binding_id, work } = stored.value;
-    await access.revoke(stored.value, before);
-    before();
-    const operation = work && operationOf(work, { instance_id, binding_id });
-    const ended =
-      operation?.kind === 'unbind'
-        ? finish(operation, 'succeeded')
-        : operation && finish(operation, 'failed', TAKEN_ALONG);
-    return records.change({
-      binding: { instance_id, binding_id, expected: stored, next: null },
-      ...(ended === undefined ? {} : { finished: [ended] }),
-    });
-  }
 }
-
-const TAKEN_ALONG = 'The service instance was deleted meanwhile, and its bindings with it.';
 
 function nameOf({ instance_id, binding_id }: Resource): string {
   return JSON.stringify([instance_id, binding_id]);
