@@ -74,12 +74,14 @@ process.exitCode = failed ? 1 : 0;
 
 /** One round: requests, a fault in their midst, rest, the oracle. */
 async function play(round: number): Promise<void> {
-  const [plan] = fc.sample(
-    fc.record({ fault: fc.constantFrom(...FAULTS), victim: fc.nat(2), all: commands(5_000) }),
-    { seed: seed + round, numRuns: 1 },
-  );
+  const [plan] = fc.sample(fc.record({ victim: fc.nat(2), all: commands(5_000) }), {
+    seed: seed + round,
+    numRuns: 1,
+  });
   assert.ok(plan);
-  const { fault, victim, all } = plan;
+  const { victim, all } = plan;
+  // In turn, since a drawing of one favours the first few.
+  const fault = FAULTS[(seed + round) % FAULTS.length] as Fault;
   const times = new FaultTimes();
   const platform = new Platform({
     cluster,
