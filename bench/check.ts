@@ -8,12 +8,12 @@ const TIMEOUT_MS = 60_000;
 const REACH_SECONDS = 5;
 
 /** Times the operators' `check`, from the start of its process to its end, beside the running broker. */
-export async function check(broker: BrokerProcess, bindings: number): Promise<Row> {
+export async function check(broker: BrokerProcess, bindings: number, ...args: string[]): Promise<Row> {
   const startedAt = performance.now();
-  await run({ PATH: process.env.PATH, DATA_DIR: broker.dataDir });
+  await run(args, { PATH: process.env.PATH, DATA_DIR: broker.dataDir });
   const seconds = (performance.now() - startedAt) / 1_000;
   return {
-    what: `\`check\` with ${bindings} bindings, each signed in`,
+    what: `\`${['check', ...args].join(' ')}\` with ${bindings} bindings`,
     measured: `${seconds.toFixed(2)} s`,
     floor: 'none',
     figure: `${seconds.toFixed(2)} s`,
@@ -22,9 +22,9 @@ export async function check(broker: BrokerProcess, bindings: number): Promise<Ro
   };
 }
 
-function run(env: NodeJS.ProcessEnv): Promise<void> {
+function run(args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [PROGRAM, 'check'], {
+    const child = spawn(process.execPath, [PROGRAM, 'check', ...args], {
       env,
       stdio: ['ignore', 'pipe', 'inherit'],
       timeout: TIMEOUT_MS,

@@ -175,7 +175,7 @@ async function measureGrowth(
     series.push({ bindings, times: await timeBinds(broker, bare, instances[0] as string, turns) });
   }
   say("The operators' check");
-  const checked = await check(broker, there);
+  const checked = [await check(broker, there), await check(broker, there, '--all')];
   say('Memory and starts');
   const memoryFilled = await broker.settledMemory(effort.settleSeconds);
   const startFilled = await startTimes(broker, effort.starts);
@@ -183,7 +183,7 @@ async function measureGrowth(
     growth(series),
     memory(there, none.memory, memoryFilled),
     start(there, none.start, startFilled),
-    checked,
+    ...checked,
   ];
 }
 

@@ -13,6 +13,7 @@ Commands (settings come from the environment, as for the broker itself):
   serve        runs the broker (also without a command)
   check        compares the cluster with the broker's records and prints what differs
                  --repair   mends it, after asking
+                 --all      tries every credential, not only 1,000 of them
                  --yes      does not ask
   operations   lists the operations that are under way
   reseal       seals every record anew under the newest key of BROKER_ENCRYPTION_KEY
@@ -49,13 +50,13 @@ async function main(args: string[]): Promise<number | undefined> {
   if (!Object.hasOwn(COMMANDS, name)) {
     return wrong(`"${name}" is no command.`);
   }
-  if ((values.repair || values.yes) && name !== 'check') {
-    return wrong('--repair and --yes belong to check.');
+  if ((values.repair || values.yes || values.all) && name !== 'check') {
+    return wrong('--repair, --yes and --all belong to check.');
   }
   try {
     const tools = await openTools(process.env);
     try {
-      const options = { repair: values.repair, yes: values.yes };
+      const options = { repair: values.repair, yes: values.yes, all: values.all };
       return await COMMANDS[name as keyof typeof COMMANDS](tools, terminal(values.json), options);
     } finally {
       tools.close();
@@ -71,7 +72,7 @@ function parse(args: string[]) {
   return parseArgs({
     args,
     allowPositionals: true,
-    options: { help: flag, json: flag, repair: flag, yes: flag },
+    options: { help: flag, json: flag, repair: flag, yes: flag, all: flag },
   });
 }
 

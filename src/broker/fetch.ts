@@ -76,8 +76,13 @@ async function latestOperation(
   resource: Resource,
 ): Promise<Pick<OperationRecord, 'kind' | 'state' | 'description'> | undefined> {
   const { instance_id, binding_id } = resource;
-  const found = await read(records, resource);
-  const latest = await records.readOperation(instance_id, binding_id, found?.value.work?.operation_id);
+  const [found, finished] = await Promise.all([
+    read(records, resource),
+    records.readOperation(instance_id, binding_id, undefined),
+  ]);
+  const underWay = found?.value.work?.operation_id;
+  const latest =
+    underWay === undefined ? finished : await records.readOperation(instance_id, binding_id, underWay);
   if (latest === undefined && found?.value.state === 'ready') {
     const kind = binding_id === undefined ? 'provision' : 'bind';
     return { state: 'succeeded', kind, description: LONG_AGO };

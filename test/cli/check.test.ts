@@ -258,6 +258,7 @@ describe('compose-etcd-broker', () => {
     [['toString'], /"toString" is no command/],
     [['check', '--force'], /--force/],
     [['operations', '--repair'], /belong to check/],
+    [['reseal', '--all'], /belong to check/],
     [['check', 'all'], /one word too many/],
   ] as const) {
     it(`refuses ${args.join(' ')}`, async () => {
