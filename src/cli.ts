@@ -5,7 +5,7 @@ import { operations } from './cli/operations.js';
 import { printable, terminal } from './cli/output.js';
 import { reseal } from './cli/reseal.js';
 import { openTools } from './cli/tools.js';
-import { EtcdError } from './clusters/etcd-errors.js';
+import { EtcdError } from './cluster/etcd-errors.js';
 
 const HELP = `Usage: compose-etcd-broker [command] [options]
 

@@ -1,6 +1,6 @@
 import { startApplication } from './application.js';
 import { welcome } from './cli/welcome.js';
-import { readConfig } from './config.js';
+import { readConfig } from './config/config.js';
 import { openLog } from './observability/log.js';
 
 /** How long a failed start may take to close what it opened, in milliseconds. */

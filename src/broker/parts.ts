@@ -1,4 +1,4 @@
-import type { InstanceCache } from './instance-cache.js';
+import type { Worker } from './operations/worker.js';
 import type {
   BrokerLog,
   IsNoSpace,
@@ -9,7 +9,7 @@ import type {
   TenantKeys,
   Trouble,
 } from './ports.js';
-import type { Worker } from './worker.js';
+import type { InstanceCache } from './requests/instance-cache.js';
 
 /** What the verbs (bind, unbind, …) work with. */
 export interface BrokerParts {

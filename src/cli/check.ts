@@ -1,6 +1,6 @@
-import { checkUp } from '../broker/checkup.js';
-import type { Difference } from '../broker/oracle.js';
-import { repair } from '../broker/repair.js';
+import { checkUp } from '../broker/checkup/checkup.js';
+import type { Difference } from '../broker/checkup/oracle.js';
+import { repair } from '../broker/checkup/repair.js';
 import type { Output } from './output.js';
 import type { Tools } from './tools.js';
 

@@ -1,4 +1,4 @@
-import { reseal as resealAll } from '../broker/reseal.js';
+import { reseal as resealAll } from '../broker/checkup/reseal.js';
 import type { Output } from './output.js';
 import type { Tools } from './tools.js';
 

@@ -1,13 +1,13 @@
-import { AccessControl } from '../clusters/access-control.js';
-import { Connection, within } from '../clusters/connection.js';
-import { presentEncryptionKey } from '../clusters/embedded/kept-secrets.js';
-import { runningEmbeddedCluster } from '../clusters/embedded/running.js';
-import { EtcdError } from '../clusters/etcd-errors.js';
-import { checkExternalCluster } from '../clusters/external-cluster.js';
-import { Inventory } from '../clusters/inventory.js';
-import { TenantKeys } from '../clusters/tenant-keys.js';
-import { type Config, readConfig } from '../config.js';
+import { AccessControl } from '../cluster/access-control.js';
+import { Connection, within } from '../cluster/connection.js';
+import { EtcdError } from '../cluster/etcd-errors.js';
+import { Inventory } from '../cluster/inventory.js';
+import { checkExternalCluster } from '../cluster/start-up-checks.js';
+import { TenantKeys } from '../cluster/tenant-keys.js';
+import { type Config, readConfig } from '../config/config.js';
 import { type EncryptionKey, Sealer } from '../credentials/seal.js';
+import { presentEncryptionKey } from '../embedded/kept-secrets.js';
+import { runningEmbeddedCluster } from '../embedded/running.js';
 import { HistoryLease } from '../records/history-lease.js';
 import { RecordStore } from '../records/record-store.js';
 

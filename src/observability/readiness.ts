@@ -1,5 +1,5 @@
-import { type Connection, within } from '../clusters/connection.js';
-import { EtcdError, type EtcdErrorKind } from '../clusters/etcd-errors.js';
+import { type Connection, within } from '../cluster/connection.js';
+import { EtcdError, type EtcdErrorKind } from '../cluster/etcd-errors.js';
 import type { RecordStore } from '../records/record-store.js';
 import type { Session } from '../records/session.js';
 

@@ -1,5 +1,5 @@
 import { CompareResult, CompareTarget } from 'etcd3';
-import type { Connection } from '../clusters/connection.js';
+import type { Connection } from '../cluster/connection.js';
 import { type ClockRecord, elapsedByGauge, elapsedSince, GAUGE_ERROR_MS } from './clock-reading.js';
 import { keys } from './keys.js';
 

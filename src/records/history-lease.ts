@@ -1,4 +1,4 @@
-import type { Connection } from '../clusters/connection.js';
+import type { Connection } from '../cluster/connection.js';
 
 const DAY_SECONDS = 24 * 3_600;
 const SHARE_MS = 3_600_000;

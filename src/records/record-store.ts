@@ -9,8 +9,8 @@ import type {
   Stored,
 } from '../broker/model.js';
 import type { ChangeResult, IndexFault, RecordChange, Records } from '../broker/ports.js';
-import type { Connection } from '../clusters/connection.js';
-import { EtcdError } from '../clusters/etcd-errors.js';
+import type { Connection } from '../cluster/connection.js';
+import { EtcdError } from '../cluster/etcd-errors.js';
 import type { HistoryLease } from './history-lease.js';
 import { keys, prefixEnd } from './keys.js';
 import { TransactionBatches } from './transaction-batches.js';

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IDuplexStream, ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
-import { ATTEMPT_TIMEOUT_MS, type Connection, within } from '../clusters/connection.js';
-import { EtcdError } from '../clusters/etcd-errors.js';
+import { ATTEMPT_TIMEOUT_MS, type Connection, within } from '../cluster/connection.js';
+import { EtcdError } from '../cluster/etcd-errors.js';
 import { keys } from './keys.js';
 
 /** After how many seconds without a sign of life a replica's work is taken over. */

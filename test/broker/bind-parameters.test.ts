@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { bindParameters } from '../../src/broker/bind-parameters.js';
 import { InvalidRequest } from '../../src/broker/errors.js';
-import { expiryFrom } from '../../src/broker/expiry.js';
+import { bindParameters } from '../../src/broker/requests/bind-parameters.js';
+import { expiryFrom } from '../../src/broker/requests/expiry.js';
 
 describe('Parameters of a bind, whatever the catalog lets pass', () => {
   it('are read, with defaults', () => {

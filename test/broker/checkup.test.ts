@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type CheckupParts, checkUp } from '../../src/broker/checkup.js';
+import { type CheckupParts, checkUp } from '../../src/broker/checkup/checkup.js';
 import type { BindingRecord } from '../../src/broker/model.js';
 import { Secret } from '../../src/credentials/secret.js';
 

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { sameBinding, sameInstance } from '../../src/broker/compare.js';
 import {
   AsyncRequired,
   ConcurrencyError,
@@ -8,16 +7,17 @@ import {
   MaintenanceInfoConflict,
   UnsupportedUpdate,
 } from '../../src/broker/errors.js';
-import { ON_BINDING, ON_INSTANCE } from '../../src/broker/exclusion.js';
 import type { BindingAttributes, InstanceRecord } from '../../src/broker/model.js';
-import { finish, openOperation, operationOf, workOf } from '../../src/broker/operations.js';
+import { finish, openOperation, operationOf, workOf } from '../../src/broker/operations/operations.js';
+import { sameBinding, sameInstance } from '../../src/broker/requests/compare.js';
+import { ON_BINDING, ON_INSTANCE } from '../../src/broker/requests/exclusion.js';
 import {
   ANSWER_WITHIN_MS,
   deletionMode,
   QUICKLY_DELETED_KEYS,
   SYNCHRONOUSLY_DELETED_KEYS,
-} from '../../src/broker/patience.js';
-import { decideUpdate } from '../../src/broker/update.js';
+} from '../../src/broker/requests/patience.js';
+import { decideUpdate } from '../../src/broker/requests/update.js';
 import type { Catalog, ServicePlan } from '../../src/catalog/types.js';
 
 describe('What excludes what', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { durationMs, expiryFrom } from '../../src/broker/expiry.js';
+import { durationMs, expiryFrom } from '../../src/broker/requests/expiry.js';
 
 describe('A binding that expires', () => {
   for (const [text, milliseconds] of [

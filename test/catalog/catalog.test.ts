@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { loadCatalog, parseCatalog } from '../../src/catalog/catalog.js';
 import { CatalogError } from '../../src/catalog/error.js';
-import { readConfig } from '../../src/config.js';
+import { readConfig } from '../../src/config/config.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: the cases below change any member of a catalog to anything
 type Json = any;

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { loadCatalog } from '../../src/catalog/catalog.js';
 import { compileParameters } from '../../src/catalog/parameters.js';
 import { slowness } from '../../src/catalog/patterns.js';
-import { readConfig } from '../../src/config.js';
+import { readConfig } from '../../src/config/config.js';
 
 describe('the validators of the plan Standard', () => {
   const plan = loadCatalog(readConfig({}).catalogPath).services[0]?.plans[0];

@@ -5,8 +5,8 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { Etcd3 } from 'etcd3';
-import { openCertificates } from '../../src/clusters/certificates.js';
-import { makeCertificate, makeKey } from '../../src/clusters/embedded/x509.js';
+import { openCertificates } from '../../src/embedded/certificates.js';
+import { makeCertificate, makeKey } from '../../src/embedded/x509.js';
 import { startTestBroker, type TestBroker } from '../support/broker.js';
 import { type Credentials, connect, runUriCli } from '../support/tenant.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connection } from '../../src/clusters/connection.js';
+import type { Connection } from '../../src/cluster/connection.js';
 import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
 import { type Credentials, connect, connectAsRoot, countKeys, fill, inventory } from '../support/tenant.js';
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { EtcdBinary } from '../../src/clusters/embedded/etcd-binary.js';
+import type { EtcdBinary } from '../../src/embedded/etcd-binary.js';
 import { startTestBroker, type TestBroker } from '../support/broker.js';
 import { availableEtcds } from '../support/etcd-versions.js';
 import { OperatorEtcd } from '../support/operator-etcd.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isBindingName } from '../../src/clusters/access-control.js';
-import type { Connection } from '../../src/clusters/connection.js';
+import { isBindingName } from '../../src/cluster/access-control.js';
+import type { Connection } from '../../src/cluster/connection.js';
 import { HistoryLease } from '../../src/records/history-lease.js';
 import { RecordStore } from '../../src/records/record-store.js';
 import { type BrokerProcess, brokerProcess } from '../support/broker-process.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Etcd3 } from 'etcd3';
-import type { Connection } from '../../src/clusters/connection.js';
+import type { Connection } from '../../src/cluster/connection.js';
 import { startTestBroker, type TestBroker } from '../support/broker.js';
 import { type Credentials, connect, connectAsRoot, countKeys } from '../support/tenant.js';
 

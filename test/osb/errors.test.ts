@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import * as errors from '../../src/broker/errors.js';
-import { EtcdError, type EtcdErrorKind } from '../../src/clusters/etcd-errors.js';
+import { EtcdError, type EtcdErrorKind } from '../../src/cluster/etcd-errors.js';
 import { SealError } from '../../src/credentials/seal.js';
-import { HttpError, toErrorReply } from '../../src/osb/errors.js';
-import { parseOriginatingIdentity } from '../../src/osb/originating-identity.js';
+import { HttpError, toErrorReply } from '../../src/osb/http/errors.js';
+import { parseOriginatingIdentity } from '../../src/osb/http/originating-identity.js';
 import { SessionLost } from '../../src/records/session.js';
 
 describe('Errors and their status', () => {

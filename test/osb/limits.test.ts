@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { mock } from 'node:test';
 import { Secret } from '../../src/credentials/secret.js';
-import { authentication } from '../../src/osb/authentication.js';
-import { HttpError } from '../../src/osb/errors.js';
-import { FailureLimit } from '../../src/osb/failure-limit.js';
+import { authentication } from '../../src/osb/http/authentication.js';
+import { HttpError } from '../../src/osb/http/errors.js';
+import { FailureLimit } from '../../src/osb/http/failure-limit.js';
 import { startTestBroker } from '../support/broker.js';
 import { assertError } from '../support/replies.js';
 

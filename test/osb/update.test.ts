@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { readConfig } from '../../src/config.js';
+import { readConfig } from '../../src/config/config.js';
 import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
 import { assertError, assertNothingChanges } from '../support/replies.js';
 

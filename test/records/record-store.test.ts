@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { ITxnRequest, ITxnResponse } from 'etcd3';
 import type { BindingRecord, Stored } from '../../src/broker/model.js';
-import { finish, openOperation } from '../../src/broker/operations.js';
-import type { Connection } from '../../src/clusters/connection.js';
-import { EtcdError } from '../../src/clusters/etcd-errors.js';
+import { finish, openOperation } from '../../src/broker/operations/operations.js';
+import type { Connection } from '../../src/cluster/connection.js';
+import { EtcdError } from '../../src/cluster/etcd-errors.js';
 import type { HistoryLease } from '../../src/records/history-lease.js';
 import { keys } from '../../src/records/keys.js';
 import { RecordStore } from '../../src/records/record-store.js';

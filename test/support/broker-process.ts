@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { poll, within } from '../../src/clusters/embedded/deadline.js';
-import { memberDataDir } from '../../src/clusters/embedded/layout.js';
-import { etcdsUsing } from '../../src/clusters/embedded/process-table.js';
+import { poll, within } from '../../src/embedded/deadline.js';
+import { memberDataDir } from '../../src/embedded/layout.js';
+import { etcdsUsing } from '../../src/embedded/process-table.js';
 import { PASSWORD, TestBroker, USERNAME } from './broker.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../../..');

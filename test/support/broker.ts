@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Application, startApplication } from '../../src/application.js';
 import { loadCatalog } from '../../src/catalog/catalog.js';
-import { readConfig } from '../../src/config.js';
+import { readConfig } from '../../src/config/config.js';
 import { openLog } from '../../src/observability/log.js';
 import { assertNoSecret } from './secrets.js';
 

@@ -1,6 +1,6 @@
 import { readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import type { Connection } from '../../src/clusters/connection.js';
+import type { Connection } from '../../src/cluster/connection.js';
 import { keys, prefixEnd } from '../../src/records/keys.js';
 import type { TestBroker } from './broker.js';
 import { rootConnection } from './root-connection.js';

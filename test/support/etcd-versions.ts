@@ -1,9 +1,9 @@
 import { access, constants, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { unpackDebianPackage } from '../../src/clusters/embedded/debian-package.js';
-import { type EtcdBinary, findEtcd, inspect } from '../../src/clusters/embedded/etcd-binary.js';
-import { runCommand } from '../../src/clusters/embedded/run-command.js';
+import { unpackDebianPackage } from '../../src/embedded/debian-package.js';
+import { type EtcdBinary, findEtcd, inspect } from '../../src/embedded/etcd-binary.js';
+import { runCommand } from '../../src/embedded/run-command.js';
 
 const PROJECT = fileURLToPath(new URL('../../../', import.meta.url));
 // Apart from the cache of `npm start`, so that running the tests does not change which etcd the broker takes.

@@ -3,12 +3,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openCertificates } from '../../src/clusters/certificates.js';
-import { Connection } from '../../src/clusters/connection.js';
-import type { EtcdBinary } from '../../src/clusters/embedded/etcd-binary.js';
-import { type GuardedProcess, startGuarded } from '../../src/clusters/embedded/guardian.js';
-import { makeCertificate, makeKey } from '../../src/clusters/embedded/x509.js';
+import { Connection } from '../../src/cluster/connection.js';
 import { Secret } from '../../src/credentials/secret.js';
+import { openCertificates } from '../../src/embedded/certificates.js';
+import type { EtcdBinary } from '../../src/embedded/etcd-binary.js';
+import { type GuardedProcess, startGuarded } from '../../src/embedded/guardian.js';
+import { makeCertificate, makeKey } from '../../src/embedded/x509.js';
 import { availableEtcds } from './etcd-versions.js';
 
 const START_TIMEOUT_MS = 15_000;

@@ -1,5 +1,5 @@
-import { Connection } from '../../src/clusters/connection.js';
-import { runningEmbeddedCluster } from '../../src/clusters/embedded/running.js';
+import { Connection } from '../../src/cluster/connection.js';
+import { runningEmbeddedCluster } from '../../src/embedded/running.js';
 import type { TestBroker } from './broker.js';
 
 /** A connection with every right to the etcd of a test's broker, to look into it and to break things. */

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Etcd3 } from 'etcd3';
-import { Connection } from '../../src/clusters/connection.js';
+import { Connection } from '../../src/cluster/connection.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { prefixEnd } from '../../src/records/keys.js';
 import type { TestBroker } from './broker.js';

@@ -1,13 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Connection } from '../../../src/clusters/connection.js';
-import {
-  type EmbeddedCluster,
-  startEmbeddedCluster,
-} from '../../../src/clusters/embedded/embedded-cluster.js';
-import { findEtcd } from '../../../src/clusters/embedded/etcd-binary.js';
+import { Connection } from '../../../src/cluster/connection.js';
 import { Secret } from '../../../src/credentials/secret.js';
+import { type EmbeddedCluster, startEmbeddedCluster } from '../../../src/embedded/embedded-cluster.js';
+import { findEtcd } from '../../../src/embedded/etcd-binary.js';
 import { newEncryptionKey } from './broker-process.js';
 
 const CACHE = path.resolve(import.meta.dirname, '../../../../.cache/etcd');

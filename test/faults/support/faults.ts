@@ -1,4 +1,4 @@
-import { Connection } from '../../../src/clusters/connection.js';
+import { Connection } from '../../../src/cluster/connection.js';
 import type { TestCluster } from './cluster.js';
 
 /** When something was broken, on the monotonic clock. */

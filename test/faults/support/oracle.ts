@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { checkUp } from '../../../src/broker/checkup.js';
+import { checkUp } from '../../../src/broker/checkup/checkup.js';
 import type { BindingRecord, InstanceRecord, OperationRecord } from '../../../src/broker/model.js';
-import { Inventory as ClusterInventory } from '../../../src/clusters/inventory.js';
-import { readConfig } from '../../../src/config.js';
+import { Inventory as ClusterInventory } from '../../../src/cluster/inventory.js';
+import { readConfig } from '../../../src/config/config.js';
 import { Sealer } from '../../../src/credentials/seal.js';
 import { Secret } from '../../../src/credentials/secret.js';
 import { HistoryLease } from '../../../src/records/history-lease.js';

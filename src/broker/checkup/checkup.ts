@@ -1,0 +1,154 @@
+import type { Secret } from '../../credentials/secret.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
+import type { IndexFault, Seals } from '../ports.js';
+import { compare, type Difference, type Found, type FoundPermission, type Recorded } from './oracle.js';
+
+/** What the checkup reads of the records. */
+export interface ReadableRecords {
+  instances(): AsyncIterable<Stored<InstanceRecord>>;
+  bindings(): AsyncIterable<Stored<BindingRecord>>;
+  indexFaults(
+    instances: readonly InstanceRecord[],
+    bindings: readonly BindingRecord[],
+  ): Promise<IndexFault[]>;
+  openOperations(limit: number): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
+}
+
+/** What the checkup reads of the cluster. */
+export interface ClusterInventory {
+  roles(): Promise<Map<string, FoundPermission[]>>;
+  users(): Promise<Map<string, string[]>>;
+  refused(credentials: Iterable<{ username: string; password: Secret }>): Promise<Map<string, string>>;
+  strayDeployments(known: Iterable<string>): Promise<string[]>;
+}
+
+export interface CheckupParts {
+  records: ReadableRecords;
+  inventory: ClusterInventory;
+  seals: Seals;
+}
+
+export interface Checkup {
+  differences: Difference[];
+  instances: number;
+  bindings: number;
+  /** Operations under way, which are neither right nor wrong yet. */
+  underWay: number;
+  /** With how many credentials it was tried to sign in. */
+  signIns: number;
+}
+
+const MOST_OPERATIONS = 100_000;
+/** A difference counts when it is still there after so many milliseconds: brokers go on working meanwhile. */
+const SETTLE_MS = 500;
+
+/**
+ * Compares the cluster with the records. What looks wrong is looked at twice, since a binding that is made or removed
+ * between two reads looks wrong for a moment.
+ *
+ * @param mostSignIns with how many credentials it tries to sign in at the most: each costs etcd a bcrypt
+ */
+export async function checkUp(parts: CheckupParts, mostSignIns = Number.POSITIVE_INFINITY): Promise<Checkup> {
+  const first = await look(parts, mostSignIns);
+  if (first.differences.length === 0) {
+    return first;
+  }
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  // The same sample need not come twice: what was refused before is tried again.
+  const suspects = new Set(first.differences.map(({ what }) => what));
+  const second = await look(parts, mostSignIns, suspects);
+  const before = new Set(first.differences.map(identify));
+  return { ...second, differences: second.differences.filter((each) => before.has(identify(each))) };
+}
+
+async function look(
+  { records, inventory, seals }: CheckupParts,
+  mostSignIns: number,
+  suspects: ReadonlySet<string> = new Set(),
+): Promise<Checkup> {
+  // Signing in takes etcd longest, so it begins first and goes on while the rest is read.
+  const lost = new Map<string, string>();
+  let signIns = 0;
+  const refusing = readBindings(records).then((bindings) => {
+    const credentials = [...openCredentials(bindings, seals, lost)];
+    const tried = sample(credentials, mostSignIns, suspects);
+    signIns = tried.length;
+    return inventory.refused(tried);
+  });
+  refusing.catch(() => undefined); // it is awaited below, and the other reads may fail before
+  // What exists is read before what is recorded: a record is written before what it speaks of is made.
+  const [roles, users] = await Promise.all([inventory.roles(), inventory.users()]);
+  const refused = await refusing;
+  const recorded = await readRecords(records);
+  const { bindings, instances } = recorded;
+  const strayDeployments = await inventory.strayDeployments(
+    instances.map(({ deployment_id }) => deployment_id),
+  );
+  const found: Found = { roles, users, refused: new Map([...refused, ...lost]), strayDeployments };
+  return {
+    differences: compare(recorded, found),
+    instances: instances.length,
+    bindings: bindings.length,
+    underWay: recorded.open.size,
+    signIns,
+  };
+}
+
+async function readBindings(records: ReadableRecords): Promise<BindingRecord[]> {
+  const bindings: BindingRecord[] = [];
+  for await (const { value } of records.bindings()) {
+    bindings.push(value);
+  }
+  return bindings;
+}
+
+async function readRecords(records: ReadableRecords): Promise<Recorded> {
+  const { operations, owners } = await records.openOperations(MOST_OPERATIONS);
+  const bindings = await readBindings(records);
+  // A binding's instance outlives it, so instances are read after bindings.
+  const instances: InstanceRecord[] = [];
+  for await (const { value } of records.instances()) {
+    instances.push(value);
+  }
+  const open = new Map(operations.map((operation) => [operation.id, operation]));
+  const indexFaults = await records.indexFaults(instances, bindings);
+  return { instances, bindings, open, owners, indexFaults };
+}
+
+/** Opens the password of each binding that should be able to sign in. */
+function* openCredentials(
+  bindings: readonly BindingRecord[],
+  seals: Seals,
+  lost: Map<string, string>,
+): Generator<{ username: string; password: Secret }> {
+  for (const { state, work, expired, username, sealed_password } of bindings) {
+    if (state !== 'ready' || work !== undefined || expired) {
+      continue;
+    }
+    try {
+      yield { username, password: seals.open(sealed_password, username) };
+    } catch (error) {
+      lost.set(username, (error as Error).message);
+    }
+  }
+}
+
+/** All that are suspect, and of the others as many as there is room for, drawn anew each time. */
+function sample<T extends { username: string }>(
+  all: readonly T[],
+  most: number,
+  suspects: ReadonlySet<string>,
+): T[] {
+  if (all.length <= most) {
+    return [...all];
+  }
+  const drawn = all.map((one) => ({ one, order: suspects.has(one.username) ? -1 : Math.random() }));
+  return drawn
+    .sort((a, b) => a.order - b.order)
+    .slice(0, Math.max(most, suspects.size))
+    .map(({ one }) => one);
+}
+
+function identify({ kind, what }: Difference): string {
+  return `${kind}: ${what}`;
+}

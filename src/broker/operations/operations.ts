@@ -1,0 +1,57 @@
+import { randomBytes } from 'node:crypto';
+import type { OperationKind, OperationRecord, OperationState, Work } from '../model.js';
+
+/** What an operation works on. */
+export interface Resource {
+  instance_id: string;
+  binding_id?: string;
+}
+
+/** A new operation. Its id is safe in a URL without encoding, since some clients do not encode it. */
+export function openOperation(kind: OperationKind, resource: Resource, owner: string): OperationRecord {
+  return {
+    schema: 1,
+    id: `${kind}-${randomBytes(8).toString('hex')}`,
+    kind,
+    state: 'in progress',
+    description: `${kind} is in progress`,
+    instance_id: resource.instance_id,
+    ...(resource.binding_id === undefined ? {} : { binding_id: resource.binding_id }),
+    owner,
+    started_at: new Date().toISOString(),
+  };
+}
+
+/** What a record says of the operation that works on it. */
+export function workOf(operation: OperationRecord, failure?: string): Work {
+  return {
+    operation_id: operation.id,
+    kind: operation.kind,
+    owner: operation.owner,
+    started_at: operation.started_at,
+    ...(failure === undefined ? {} : { failure }),
+  };
+}
+
+/** The operation that a record's work stands for. */
+export function operationOf(work: Work, resource: Resource): OperationRecord {
+  return {
+    ...openOperation(work.kind, resource, work.owner),
+    id: work.operation_id,
+    started_at: work.started_at,
+  };
+}
+
+/** The operation at its end. */
+export function finish(
+  operation: OperationRecord,
+  state: OperationState,
+  description?: string,
+): OperationRecord {
+  return {
+    ...operation,
+    state,
+    description: description ?? `${operation.kind} ${state}`,
+    finished_at: new Date().toISOString(),
+  };
+}

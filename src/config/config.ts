@@ -1,0 +1,128 @@
+import path from 'node:path';
+import type { EncryptionKey } from '../credentials/seal.js';
+import { type BrokerCredentials, readBrokerCredentials, readEncryptionKeys } from './broker-access.js';
+import { readCloudFoundry } from './cloud-foundry.js';
+import { type EmbeddedCluster, type ExternalCluster, readCluster } from './cluster.js';
+import { parseEndpoints } from './endpoints.js';
+import { ConfigError } from './error.js';
+import { oneOf, quote, text, wholeNumber } from './settings.js';
+
+export type { BrokerCredentials, EmbeddedCluster, ExternalCluster };
+export { ConfigError };
+
+/** The levels of the log, from the most to the least talkative. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** All settings, checked. */
+export interface Config {
+  /** Where the broker listens for HTTP; 0 takes a free port. */
+  port: number;
+  /** Where browsers reach the broker, without a trailing slash; absent when it depends on the port that is taken. */
+  publicUrl?: string;
+  /** Part of the deployments' names: `bmix-<region>-yp-<instance>`. */
+  region: string;
+  /** How many proxies stand before the broker and may say who the client is. */
+  trustProxy: number;
+  logLevel: LogLevel;
+  /** Absolute path of the catalog file. */
+  catalogPath: string;
+  /** Absolute path of the folder for the embedded cluster's data, certificates and backups. */
+  dataDir: string;
+  /** What the platform may sign in with, the current pair first. Empty only with an embedded cluster. */
+  brokerCredentials: BrokerCredentials[];
+  /** What seals records, the newest first. Empty only with an embedded cluster. */
+  encryptionKeys: EncryptionKey[];
+  cluster: EmbeddedCluster | ExternalCluster;
+  /** The endpoints that credentials name, where they differ from the cluster's own. */
+  advertisedEndpoints?: string[];
+}
+
+/** The package's own folder, seen from where this module is compiled to, `dist/src/config`. */
+const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..', '..');
+
+/**
+ * Reads and checks every setting. Besides `env` it reads only PEM files that a variable names. A variable that is
+ * set to the empty string counts as not set; unknown ones are ignored. Relative paths start at the working folder.
+ *
+ * @throws ConfigError for the first mistake found
+ */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const port = wholeNumber(env, 'PORT', { lowest: 0, highest: 65535, byDefault: 8080 });
+  const cloudFoundry = readCloudFoundry(env, port);
+  const cluster = readCluster(env, cloudFoundry.services);
+  const brokerCredentials = readBrokerCredentials(env);
+  const encryptionKeys = readEncryptionKeys(env);
+  if (cluster.kind === 'external') {
+    requireBrokerSecrets(brokerCredentials, encryptionKeys);
+  } else if (cloudFoundry.isApplication) {
+    // A container's disk vanishes with it, and each instance of the application would start an etcd for itself.
+    throw new ConfigError(
+      'ETCD_ENDPOINTS is not set and no bound service says etcd; on Cloud Foundry the broker starts no etcd of its own, whose data would vanish with the container: set ETCD_ENDPOINTS, or bind a service that names your cluster.',
+    );
+  }
+  const publicUrl =
+    readPublicUrl(env) ?? cloudFoundry.url ?? (port === 0 ? undefined : `http://localhost:${port}`);
+  const advertised = text(env, 'ETCD_ADVERTISED_ENDPOINTS');
+  return {
+    port,
+    ...(publicUrl === undefined ? {} : { publicUrl }),
+    region: readRegion(env),
+    trustProxy: wholeNumber(env, 'TRUST_PROXY', {
+      lowest: 0,
+      highest: 20,
+      byDefault: cloudFoundry.isApplication ? 1 : 0, // the platform's router
+    }),
+    logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),
+    catalogPath: path.resolve(text(env, 'CATALOG') ?? path.join(PACKAGE_ROOT, 'catalog.json')),
+    dataDir: path.resolve(text(env, 'DATA_DIR') ?? 'data'),
+    brokerCredentials,
+    encryptionKeys,
+    cluster,
+    ...(advertised === undefined
+      ? {}
+      : { advertisedEndpoints: parseEndpoints(advertised, 'ETCD_ADVERTISED_ENDPOINTS') }),
+  };
+}
+
+/** Replicas and later starts must agree on these, and only an embedded cluster's data folder can keep them. */
+function requireBrokerSecrets(
+  credentials: readonly BrokerCredentials[],
+  keys: readonly EncryptionKey[],
+): void {
+  if (credentials.length === 0) {
+    throw new ConfigError(
+      'BROKER_USERNAME and BROKER_PASSWORD are not set; with a cluster of your own, set what the platform signs in with.',
+    );
+  }
+  if (keys.length === 0) {
+    throw new ConfigError(
+      'BROKER_ENCRYPTION_KEY is not set; with a cluster of your own, set it to the output of "openssl rand -base64 32", and keep it.',
+    );
+  }
+}
+
+function readRegion(env: NodeJS.ProcessEnv): string {
+  const region = text(env, 'REGION') ?? 'local';
+  if (!/^[a-z0-9-]{1,40}$/.test(region)) {
+    throw new ConfigError(
+      `REGION is ${quote(region)}; use lower-case letters, digits and "-" only, at most 40 characters.`,
+    );
+  }
+  return region;
+}
+
+function readPublicUrl(env: NodeJS.ProcessEnv): string | undefined {
+  const value = text(env, 'PUBLIC_URL');
+  if (value === undefined) {
+    return undefined;
+  }
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  const bare = url !== undefined && [url.username, url.password, url.search, url.hash].join('') === '';
+  if (!bare || !/^https?:$/.test(url.protocol)) {
+    throw new ConfigError(
+      'PUBLIC_URL must be an http:// or https:// URL such as https://broker.example.com, without a user name, "?" or "#".',
+    );
+  }
+  return url.href.replace(/\/{1,100}$/, '');
+}

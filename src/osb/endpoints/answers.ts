@@ -1,0 +1,30 @@
+import type { BindingRecord } from '../../broker/model.js';
+import { availableCredentials, endpointObjects } from '../../credentials/available-credentials.js';
+import { dashboardUrl } from '../../dashboard/page.js';
+import type { OsbContext } from '../context.js';
+
+/** The body of an answer that hands out a binding (specification: "Binding", "Fetching a Service Binding"). */
+export function bindingBody(
+  { broker, service }: OsbContext,
+  binding: BindingRecord,
+): { [field: string]: unknown } {
+  const password = broker.seals.open(binding.sealed_password, binding.username);
+  const { expiry } = binding;
+  return {
+    ...(expiry === undefined
+      ? {}
+      : { metadata: { expires_at: expiry.expires_at, renew_before: expiry.renew_before } }),
+    credentials: availableCredentials(service, { ...binding, password }),
+    endpoints: endpointObjects(service.endpoints),
+  };
+}
+
+/** The body of an answer about an instance (specification: "Provisioning", "Updating"). */
+export function instanceBody(
+  { service }: OsbContext,
+  instance: { deployment_id: string },
+): {
+  dashboard_url: string;
+} {
+  return { dashboard_url: dashboardUrl(service.publicUrl, instance.deployment_id) };
+}

@@ -1,0 +1,50 @@
+import type { Request } from 'express';
+import { assertMaintenanceVersion, assertParameters, requirePlan } from '../../broker/requests/plan-rules.js';
+import { type ProvisionRequest, provision as provisionInstance } from '../../broker/requests/provision.js';
+import type { OsbContext } from '../context.js';
+import type { Endpoint } from '../http/endpoint.js';
+import {
+  acceptsIncomplete,
+  bodyOf,
+  instanceId,
+  maintenanceVersion,
+  optionalObject,
+  requiredText,
+} from '../http/request-fields.js';
+import { instanceBody } from './answers.js';
+
+/** PUT /v2/service_instances/:instance_id (specification: "Provisioning"). */
+export function provision(context: OsbContext): Endpoint {
+  return async (request) => {
+    const asked = parse(context, request);
+    const { created, instance } = await provisionInstance(context.broker, asked);
+    return { status: created ? 201 : 200, body: instanceBody(context, instance) };
+  };
+}
+
+function parse({ catalog }: OsbContext, request: Request): ProvisionRequest {
+  const instance_id = instanceId(request);
+  acceptsIncomplete(request);
+  const body = bodyOf(request);
+  const service_id = requiredText(body, 'service_id');
+  const plan_id = requiredText(body, 'plan_id');
+  const organization_guid = requiredText(body, 'organization_guid');
+  const space_guid = requiredText(body, 'space_guid');
+  const context = optionalObject(body, 'context') ?? {};
+  const parameters = optionalObject(body, 'parameters') ?? {};
+  const plan = requirePlan(catalog, service_id, plan_id);
+  const asked = maintenanceVersion(body);
+  assertMaintenanceVersion(plan, asked);
+  const maintenance_version = asked ?? plan.maintenanceInfo?.version;
+  assertParameters(plan.validators.create, parameters);
+  return {
+    instance_id,
+    service_id,
+    plan_id,
+    organization_guid,
+    space_guid,
+    context,
+    parameters,
+    ...(maintenance_version === undefined ? {} : { maintenance_version }),
+  };
+}

@@ -1,0 +1,41 @@
+import type { Request } from 'express';
+import { type UpdateRequest, update as updateInstance } from '../../broker/requests/update.js';
+import type { OsbContext } from '../context.js';
+import type { Endpoint } from '../http/endpoint.js';
+import {
+  acceptsIncomplete,
+  bodyOf,
+  instanceId,
+  maintenanceVersion,
+  optionalObject,
+  optionalText,
+  requiredText,
+} from '../http/request-fields.js';
+import { instanceBody } from './answers.js';
+
+/** PATCH /v2/service_instances/:instance_id (specification: "Updating a Service Instance"). */
+export function update(context: OsbContext): Endpoint {
+  return async (request) => {
+    const instance = await updateInstance(context.broker, context.catalog, parse(request));
+    return { status: 200, body: instanceBody(context, instance) };
+  };
+}
+
+function parse(request: Request): UpdateRequest {
+  const instance_id = instanceId(request);
+  acceptsIncomplete(request);
+  const body = bodyOf(request);
+  optionalObject(body, 'previous_values');
+  const plan_id = optionalText(body, 'plan_id');
+  const parameters = optionalObject(body, 'parameters');
+  const context = optionalObject(body, 'context');
+  const maintenance_version = maintenanceVersion(body);
+  return {
+    instance_id,
+    service_id: requiredText(body, 'service_id'),
+    ...(plan_id === undefined ? {} : { plan_id }),
+    ...(parameters === undefined ? {} : { parameters }),
+    ...(context === undefined ? {} : { context }),
+    ...(maintenance_version === undefined ? {} : { maintenance_version }),
+  };
+}

@@ -1,0 +1,124 @@
+import type { Request } from 'express';
+import { InvalidRequest } from '../../broker/errors.js';
+import type { JsonObject } from '../../broker/model.js';
+
+/** Longer ids than this are refused; the platforms' are 36 characters. */
+const LONGEST_ID = 256;
+/** Text that is not well-formed Unicode has no UTF-8 form of its own, so two such ids could meet in one name. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+/** Bounds of an object that may be stored: what is deeper can't be written again, what is larger etcd does not take. */
+const DEEPEST = 20;
+const LARGEST_OBJECT = 512 << 10;
+
+/** Checks an id of the platform's, which may be any text. @throws InvalidRequest */
+export function checkId(name: string, id: string): string {
+  if (id === '' || id.length > LONGEST_ID || LONE_SURROGATE.test(id)) {
+    throw new InvalidRequest(`${name} must be well-formed text of 1 to ${LONGEST_ID} characters.`);
+  }
+  return id;
+}
+
+export function instanceId(request: Request): string {
+  return checkId('The instance id', String(request.params.instance_id));
+}
+
+export function bindingId(request: Request): string {
+  return checkId('The binding id', String(request.params.binding_id));
+}
+
+/** The body of a request, which must be a JSON object. @throws InvalidRequest */
+export function bodyOf(request: Request): JsonObject {
+  const body: unknown = request.body;
+  if (!isObject(body)) {
+    throw new InvalidRequest('The body must be a JSON object.');
+  }
+  return body;
+}
+
+/** A text that must be there and not be empty. @throws InvalidRequest */
+export function requiredText(fields: JsonObject, name: string): string {
+  const value = optionalText(fields, name);
+  if (value === undefined) {
+    throw new InvalidRequest(`${name} is missing.`);
+  }
+  return value;
+}
+
+/** A text that may be left out or null, but must not be empty. @throws InvalidRequest */
+export function optionalText(fields: JsonObject, name: string): string | undefined {
+  const value = fields[name];
+  if (value === undefined || value === null) {
+    return undefined;
+  }
+  if (typeof value !== 'string' || value === '' || value.length > LONGEST_ID || LONE_SURROGATE.test(value)) {
+    throw new InvalidRequest(`${name} must be a text of 1 to ${LONGEST_ID} characters.`);
+  }
+  return value;
+}
+
+/** An object that may be left out or null, and is neither too deep nor too large to keep. @throws InvalidRequest */
+export function optionalObject(fields: JsonObject, name: string): JsonObject | undefined {
+  const value = fields[name];
+  if (value === undefined || value === null) {
+    return undefined;
+  }
+  if (!isObject(value)) {
+    throw new InvalidRequest(`${name} must be a JSON object.`);
+  }
+  if (isDeep(value)) {
+    throw new InvalidRequest(`${name} must not be nested more than ${DEEPEST} levels deep.`);
+  }
+  // Numbers may be longer when they are written again: 1e20 becomes 21 digits.
+  if (Buffer.byteLength(JSON.stringify(value)) > LARGEST_OBJECT) {
+    throw new InvalidRequest(`${name} must not be larger than ${LARGEST_OBJECT} bytes.`);
+  }
+  return value;
+}
+
+/** Goes level by level, since the stack is too small for the depth that a body may have. */
+function isDeep(object: object): boolean {
+  let level: object[] = [object];
+  for (let depth = 1; level.length > 0; depth += 1) {
+    if (depth > DEEPEST) {
+      return true;
+    }
+    level = level.flatMap((one) =>
+      Object.values(one).filter((value: unknown) => typeof value === 'object' && value !== null),
+    );
+  }
+  return false;
+}
+
+/** `maintenance_info.version`, the one field of it that counts. @throws InvalidRequest */
+export function maintenanceVersion(fields: JsonObject): string | undefined {
+  const info = optionalObject(fields, 'maintenance_info');
+  if (info === undefined) {
+    return undefined;
+  }
+  if (typeof info.version !== 'string' || info.version === '') {
+    throw new InvalidRequest('maintenance_info.version must be a semantic version.');
+  }
+  return info.version;
+}
+
+/** `accepts_incomplete` of the query string. @throws InvalidRequest */
+export function acceptsIncomplete(request: Request): boolean {
+  const value = request.query.accepts_incomplete;
+  if (value === undefined || value === 'false') {
+    return false;
+  }
+  if (value === 'true') {
+    return true;
+  }
+  throw new InvalidRequest('accepts_incomplete must be true or false.');
+}
+
+/** The service and plan that a DELETE carries in its query string. @throws InvalidRequest */
+export function deletedServiceAndPlan(request: Request): { service_id: string; plan_id: string } {
+  const query = request.query as JsonObject;
+  return { service_id: requiredText(query, 'service_id'), plan_id: requiredText(query, 'plan_id') };
+}
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
