@@ -42,14 +42,6 @@ export class BareCluster {
     await this.client.auth.roleDelete({ role: name });
   }
 
-  async users(): Promise<number> {
-    return (await this.client.auth.userList()).users.length;
-  }
-
-  async version(): Promise<string> {
-    return (await this.client.maintenance.status()).version;
-  }
-
   close(): void {
     this.client.close();
   }

@@ -1,6 +1,6 @@
 import type { BareCluster } from './bare-cluster.js';
 import type { BrokerProcess } from './broker-process.js';
-import { ms, perSecond, type Row, times } from './row.js';
+import { ms, perSecond, type Row, spread, times } from './row.js';
 import { inParallel, median, timed } from './statistics.js';
 
 const AT_ONCE = 32;
@@ -12,6 +12,7 @@ export interface BindTimes {
   floor: number;
   /** The middle of what a bind took longer than the bare calls beside it. */
   added: number;
+  floorSpread: number;
 }
 
 /** Numbers everything that is made here, so that no name comes twice. */
@@ -48,38 +49,42 @@ export async function timeBinds(
     }
   }
   const added = binds.map((time, turn) => time - (floors[turn] as number));
-  return { bind: median(binds), floor: median(floors), added: median(added) };
+  return { bind: median(binds), floor: median(floors), added: median(added), floorSpread: spread(floors) };
 }
 
-export function oneAtATime({ bind, floor }: BindTimes): Row {
+export function oneAtATime({ bind, floor, floorSpread }: BindTimes): Row {
   const ratio = bind / floor;
   return {
     what: 'bind, one at a time, p50',
     measured: ms(bind),
     floor: `${ms(floor)} (the four bare auth calls with etcd3)`,
     figure: times(ratio),
-    reach: 'at most 1.6 times',
-    isReached: ratio <= 1.6,
+    reach: 'at most 1.15 times',
+    isReached: ratio <= 1.15,
+    floorSpread,
   };
 }
 
-/** Binds and bare calls, 32 at once, in rounds. */
+/** Binds and bare calls, 32 at once, in rounds; and what a bind costs the broker's process. */
 export async function manyAtOnce(
   broker: BrokerProcess,
   bare: BareCluster,
   instances: readonly string[],
   rounds: number,
   aRound: number,
-): Promise<Row> {
+): Promise<Row[]> {
   const binds: number[] = [];
+  let cpuSeconds = 0;
   const floors: number[] = [];
   const place = (index: number) => instances[index % instances.length] as string;
   const roundOfBinds = async () => {
     made += 1;
     const name = (index: number) => `many-${made}-${index}`;
+    const cpuBefore = await broker.cpuSeconds();
     const took = await timed(() =>
       inParallel(aRound, AT_ONCE, (index) => broker.bind(place(index), name(index))),
     );
+    cpuSeconds += (await broker.cpuSeconds()) - cpuBefore;
     binds.push((aRound / took) * 1_000);
     await inParallel(aRound, AT_ONCE, (index) => broker.unbind(place(index), name(index)));
   };
@@ -97,14 +102,28 @@ export async function manyAtOnce(
     }
   }
   const ratio = median(binds.map((value, index) => value / (floors[index] as number)));
-  return {
-    what: `bind, ${AT_ONCE} at once, binds a second`,
-    measured: perSecond(median(binds)),
-    floor: `${perSecond(median(floors))} (the same four calls, ${AT_ONCE} at once)`,
-    figure: ratio.toFixed(2),
-    reach: 'at least 0.75',
-    isReached: ratio >= 0.75,
-  };
+  const cpuMs = (cpuSeconds * 1_000) / (rounds * aRound);
+  const floorSpread = spread(floors);
+  return [
+    {
+      what: `bind, ${AT_ONCE} at once, binds a second`,
+      measured: perSecond(median(binds)),
+      floor: `${perSecond(median(floors))} (the same four calls, ${AT_ONCE} at once)`,
+      figure: ratio.toFixed(2),
+      reach: 'at least 1.0',
+      isReached: ratio >= 1,
+      floorSpread,
+    },
+    {
+      what: `CPU of the broker for each bind, ${AT_ONCE} at once`,
+      measured: ms(cpuMs),
+      floor: 'none',
+      figure: ms(cpuMs),
+      reach: 'at most 1.1 ms',
+      isReached: cpuMs <= 1.1,
+      floorSpread,
+    },
+  ];
 }
 
 /** What the broker adds to the four calls must not grow with the number of bindings. */

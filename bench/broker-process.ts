@@ -35,10 +35,12 @@ export class BrokerProcess {
 
   /**
    * @param folder for the data and the log
+   * @param etcdBinary the etcd that it starts
    * @param nodeOptions Node's own, such as those of its profiler
    */
   constructor(
     readonly folder: string,
+    readonly etcdBinary: string,
     readonly nodeOptions: readonly string[] = [],
   ) {}
 
@@ -55,7 +57,7 @@ export class BrokerProcess {
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
-        ...(process.env.ETCD_BINARY === undefined ? {} : { ETCD_BINARY: process.env.ETCD_BINARY }),
+        ETCD_BINARY: this.etcdBinary,
         PORT: String(this.port),
         DATA_DIR: this.dataDir,
         BROKER_USERNAME: USERNAME,
@@ -151,10 +153,23 @@ export class BrokerProcess {
     const seen: number[] = [];
     for (let second = 0; second < seconds; second += 1) {
       await sleep(1_000);
-      const metrics = await this.expect(200, 'GET', '/metrics');
-      seen.push(Number(/^process_resident_memory_bytes (\S+)/m.exec(metrics)?.[1]));
+      seen.push(await this.#metric('process_resident_memory_bytes'));
     }
     return Math.min(...seen) / 2 ** 20;
+  }
+
+  /** The processor time that the process has used so far, in seconds. */
+  cpuSeconds(): Promise<number> {
+    return this.#metric('process_cpu_seconds_total');
+  }
+
+  async #metric(name: string): Promise<number> {
+    const metrics = await this.expect(200, 'GET', '/metrics');
+    const value = new RegExp(`^${name} (\\S+)`, 'm').exec(metrics)?.[1];
+    if (value === undefined) {
+      throw new Error(`There is no metric ${name}`);
+    }
+    return Number(value);
   }
 
   /** The log's last lines, for a failure. */

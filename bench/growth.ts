@@ -33,9 +33,8 @@ async function bindPatiently(broker: BrokerProcess, instance: string, binding: s
     if (status === 201 || status === 200) {
       return;
     }
-    console.error(`  a bind was answered with ${status}: ${text}`);
     if (status !== 503 || attempt === MOST_ATTEMPTS) {
-      throw new Error(`The binding ${binding} can not be made`);
+      throw new Error(`The binding ${binding} can't be made: ${status} ${text}`);
     }
     await sleep(PAUSE_MS);
   }

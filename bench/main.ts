@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { availableEtcds } from '../test/support/etcd-versions.js';
 import { BareCluster } from './bare-cluster.js';
 import { type BindTimes, growth, manyAtOnce, oneAtATime, timeBinds } from './binds.js';
 import { BrokerProcess } from './broker-process.js';
@@ -10,7 +11,7 @@ import { catalog } from './catalog.js';
 import { check } from './check.js';
 import { fill, memory, start, startTimes } from './growth.js';
 import { reads } from './reads.js';
-import { report } from './report.js';
+import { type Measured, report } from './report.js';
 import type { Row } from './row.js';
 
 const RESULTS = path.resolve(import.meta.dirname, '..', '..', 'bench', 'RESULTS.md');
@@ -60,10 +61,15 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     /** Only this part, which may be given several times; the results are only printed. */
     only: { type: 'string', multiple: true },
+    /** Only on this version of etcd, which may be given several times; the results are only printed. */
+    etcd: { type: 'string', multiple: true },
     /** A folder for CPU profiles of the broker. */
     profile: { type: 'string' },
   },
 });
+
+/** The versions that the results name: the oldest, and the newest of 3.5, which checks transactions inside transactions. */
+const VERSIONS = ['3.4.23', '3.5.30'];
 
 async function main(): Promise<void> {
   const only = options.only ?? PARTS;
@@ -72,22 +78,33 @@ async function main(): Promise<void> {
     throw new Error(`There is no part "${unknown}"; the parts are ${PARTS.join(', ')}.`);
   }
   const startedAt = performance.now();
+  const measured: Measured[] = [];
+  for (const version of options.etcd ?? VERSIONS) {
+    const etcd = (await availableEtcds()).find((one) => one.version === version);
+    if (etcd === undefined) {
+      throw new Error(`etcd ${version} can not be had here.`);
+    }
+    say(`On etcd ${version}`);
+    measured.push({ etcdVersion: version, rows: await measureOn(etcd.path, only as readonly Part[]) });
+  }
+  const text = report(measured, (performance.now() - startedAt) / 60_000);
+  if (!options.quick && options.only === undefined && options.etcd === undefined) {
+    writeFileSync(RESULTS, text);
+  }
+  console.log(`\n${text}`);
+}
+
+async function measureOn(etcdBinary: string, only: readonly Part[]): Promise<Row[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'compose-etcd-broker-bench-'));
   const profiling = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
-  const broker = new BrokerProcess(folder, profiling);
+  const broker = new BrokerProcess(folder, etcdBinary, profiling);
   const abort = new Promise<never>((_resolve, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => reject(new Error(`Ended by ${signal}`)));
     }
   });
   try {
-    const effort = options.quick ? QUICK : FULL;
-    const measured = await Promise.race([measure(broker, effort, only as readonly Part[]), abort]);
-    const text = report(measured.rows, measured.etcdVersion, (performance.now() - startedAt) / 60_000);
-    if (!options.quick && options.only === undefined) {
-      writeFileSync(RESULTS, text);
-    }
-    console.log(`\n${text}`);
+    return await Promise.race([measure(broker, options.quick ? QUICK : FULL, only), abort]);
   } catch (error) {
     console.error(await broker.lastLines());
     throw error;
@@ -97,11 +114,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function measure(
-  broker: BrokerProcess,
-  effort: Effort,
-  parts: readonly Part[],
-): Promise<{ rows: Row[]; etcdVersion: string }> {
+async function measure(broker: BrokerProcess, effort: Effort, parts: readonly Part[]): Promise<Row[]> {
   const rows: Row[] = [];
   const has = (part: Part) => parts.includes(part);
   say('Starting the broker');
@@ -118,7 +131,6 @@ async function measure(
   await broker.unbind(first, 'kept');
   const bare = await BareCluster.open(broker, credentials);
   try {
-    const etcdVersion = await bare.version();
     say('Warming up');
     await manyAtOnce(broker, bare, instances, 1, effort.warmUp);
     await timeBinds(broker, bare, first, effort.warmUp / 5);
@@ -130,7 +142,7 @@ async function measure(
     if (has('binds') && none !== undefined) {
       rows.push(oneAtATime(none));
       say('Binds, 32 at once');
-      rows.push(await manyAtOnce(broker, bare, instances, effort.rounds, effort.bindsARound));
+      rows.push(...(await manyAtOnce(broker, bare, instances, effort.rounds, effort.bindsARound)));
     }
     if (has('reads')) {
       say('Fetches');
@@ -152,7 +164,7 @@ async function measure(
         })),
       );
     }
-    return { rows, etcdVersion };
+    return rows;
   } finally {
     bare.close();
   }
