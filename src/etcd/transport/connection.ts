@@ -1,101 +1,70 @@
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import type { Call, CallHandlers } from './call.js';
-import { address, type ConnectionTarget, dial } from './dial.js';
-import { ConnectionError, ErrorCode, errorName, Status, TransportError } from './errors.js';
-import {
-  goawayFrame,
-  PREFACE,
-  pingFrame,
-  rstStreamFrame,
-  settingsAckFrame,
-  settingsFrame,
-  windowUpdateFrame,
-} from './frame-writers.js';
-import {
-  type FrameHandler,
-  FrameParser,
-  MAX_HEADER_BLOCK_BYTES,
-  MAX_STREAM_ID,
-  Setting,
-  settingsOf,
-} from './frames.js';
-import { DEFAULT_MAX_MESSAGE_BYTES, type ResponseHeaders, responseHeaders } from './grpc.js';
-import { BlockCache } from './hpack.js';
+import { address, dial } from './dial.js';
+import { ConnectionError, ErrorCode, Status, TransportError } from './errors.js';
+import { goawayFrame, pingFrame, windowUpdateFrame } from './frame-writers.js';
+import { FrameParser } from './frames.js';
+import { DEFAULT_MAX_MESSAGE_BYTES } from './grpc.js';
+import { Inbound } from './inbound.js';
 import { Keepalive, TICK_MS } from './keepalive.js';
+import type { ConnectionOptions, ConnectionTarget, UnaryOptions } from './options.js';
 import { Output } from './output.js';
 import { ReceiveCredit } from './receive-credit.js';
 import { RequestHeaders } from './request-headers.js';
 import { Sender } from './sender.js';
-import { STREAM_WINDOW, Stream, type StreamHost } from './stream.js';
+import { clientGreeting } from './settings.js';
+import { Stream } from './stream.js';
 import { UnaryHandlers } from './unary.js';
 
 export type { Call, CallEnd, CallHandlers } from './call.js';
-export type { ConnectionTarget } from './dial.js';
 export type { Delivery } from './errors.js';
-
-export interface ConnectionOptions {
-  /** For TCP, TLS and the exchange of settings together; 5,000 where not given. */
-  connectTimeoutMs?: number;
-  /** How long nothing may come, while calls are open, until the peer is asked for a sign of life; 2,000. */
-  pingIntervalMs?: number;
-  /** How long nothing may come after that until the connection is given up; 3,000. */
-  pingTimeoutMs?: number;
-  /** The largest message that is taken; 256 MiB. */
-  maxMessageBytes?: number;
-  /** Once, when an opened connection is closed; without a reason after `close` and `drain`. */
-  onClose?: (reason: Error | undefined) => void;
-}
-
-export interface UnaryOptions {
-  token?: string | undefined;
-  /** On performance.now()'s clock; noticed up to 50 ms late. */
-  deadline: number;
-  signal?: AbortSignal;
-}
+export type { ConnectionOptions, ConnectionTarget, UnaryOptions } from './options.js';
 
 /** How many answers to PING and SETTINGS may wait for a peer that asks and does not read. */
 const MAX_WAITING_REPLIES = 1_000;
 const PING_DATA = Buffer.alloc(8);
 const CLOSE_TIMEOUT_MS = 1_000;
-const MAX_DEBUG_CHARACTERS = 200;
 
 /**
  * A client's connection of HTTP/2 (RFC 9113) that carries gRPC calls to one etcd member. It is `open` until the peer
  * says GOAWAY, its stream ids run out or {@link drain} is called; then `draining`: no new calls; then `closed`.
  */
-export class Connection implements FrameHandler, StreamHost {
-  readonly maxMessageBytes: number;
+export class Connection {
   #state: 'connecting' | 'open' | 'draining' | 'closed' = 'connecting';
   readonly #socket: Socket;
   readonly #onClose: ConnectionOptions['onClose'];
-  readonly #parser = new FrameParser(this);
-  readonly #blocks = new BlockCache<ResponseHeaders>(responseHeaders);
+  readonly #parser: FrameParser;
   readonly #requestHeaders: RequestHeaders;
   readonly #output: Output;
   readonly #sender: Sender;
-  readonly #credit: ReceiveCredit;
   readonly #keepalive: Keepalive;
   #ticker: NodeJS.Timeout | undefined;
   #lastTick = 0;
   #waitingReplies = 0;
-  #settingsSeen = false;
-  #settingsAcknowledged = false;
-  #goawayId = MAX_STREAM_ID;
   #drainReason: Error | undefined;
   #onReady: ((error?: Error) => void) | undefined;
   readonly #onClosed: (() => void)[] = [];
 
   private constructor(socket: Socket, target: ConnectionTarget, options: ConnectionOptions) {
-    this.maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
     this.#socket = socket;
     this.#onClose = options.onClose;
     this.#requestHeaders = new RequestHeaders(target.tls ? 'https' : 'http', address(target));
+    const {
+      pingIntervalMs = 2_000,
+      pingTimeoutMs = 3_000,
+      maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
+    } = options;
     this.#output = new Output(socket, () => this.#onWritable());
-    this.#sender = new Sender(this.#output);
-    this.#credit = new ReceiveCredit((bytes) => this.#output.append(windowUpdateFrame(0, bytes)));
-    const { pingIntervalMs = 2_000, pingTimeoutMs = 3_000 } = options;
+    const credit = new ReceiveCredit((bytes) => this.#output.append(windowUpdateFrame(0, bytes)));
+    this.#sender = new Sender(this.#output, credit, maxMessageBytes, () => this.#closeWhenDrained());
     this.#keepalive = new Keepalive({ pingIntervalMs, pingTimeoutMs });
+    const host = {
+      ready: () => this.#onReady?.(),
+      reply: (frame: Buffer) => this.#reply(frame),
+      goaway: (lastStreamId: number, reason: Error) => this.#onGoaway(lastStreamId, reason),
+    };
+    this.#parser = new FrameParser(new Inbound(host, this.#sender, credit, this.#keepalive));
     socket.on('data', (chunk: Buffer) => this.#onChunk(chunk));
     socket.on('error', (error) => this.#close(error));
     socket.on('close', () => {
@@ -181,7 +150,7 @@ export class Connection implements FrameHandler, StreamHost {
     }
     const headers = this.#requestHeaders;
     const tokenBlock = token === undefined ? undefined : headers.ofToken(token);
-    const stream = new Stream(this, headers.ofPath(path), tokenBlock, handlers);
+    const stream = new Stream(this.#sender, headers.ofPath(path), tokenBlock, handlers);
     this.#sender.open(stream);
     if (this.#ticker === undefined) {
       this.#lastTick = performance.now();
@@ -200,30 +169,15 @@ export class Connection implements FrameHandler, StreamHost {
         this.#onReady = undefined;
         clearTimeout(timer);
         if (error === undefined) {
+          this.#state = 'open';
           resolve();
         } else {
           const text = `${where}: ${error.message}`;
           reject(new TransportError(Status.UNAVAILABLE, text, 'not sent', { cause: error }));
         }
       };
-      this.#output.append(PREFACE);
-      this.#output.append(
-        settingsFrame([
-          [Setting.HEADER_TABLE_SIZE, 0],
-          [Setting.ENABLE_PUSH, 0],
-          [Setting.INITIAL_WINDOW_SIZE, STREAM_WINDOW],
-          [Setting.MAX_HEADER_LIST_SIZE, MAX_HEADER_BLOCK_BYTES],
-        ]),
-      );
-      this.#output.append(windowUpdateFrame(0, ReceiveCredit.initial));
+      this.#output.append(clientGreeting());
     });
-  }
-
-  #openWhenReady(): void {
-    if (this.#state === 'connecting' && this.#settingsSeen && this.#settingsAcknowledged) {
-      this.#state = 'open';
-      this.#onReady?.();
-    }
   }
 
   #onChunk(chunk: Buffer): void {
@@ -268,14 +222,6 @@ export class Connection implements FrameHandler, StreamHost {
     this.#sender.pump();
   }
 
-  #reply(frame: Buffer): void {
-    this.#waitingReplies++;
-    if (this.#waitingReplies > MAX_WAITING_REPLIES && this.#output.blocked) {
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer asks and does not read the answers');
-    }
-    this.#output.append(frame);
-  }
-
   #closeWhenDrained(): void {
     if (this.#state === 'draining' && this.calls === 0) {
       this.#close(this.#drainReason);
@@ -285,10 +231,8 @@ export class Connection implements FrameHandler, StreamHost {
   /** Begun by the peer or by need: calls that wait for a stream fail. */
   #startDraining(reason: Error): void {
     this.#state = 'draining';
-    this.#drainReason ??= reason;
-    for (const stream of this.#sender.waiting) {
-      stream.finish({ code: Status.UNAVAILABLE, message: reason.message, delivery: 'not sent' });
-    }
+    this.#drainReason = reason;
+    this.#sender.stopOpening(reason.message);
     this.#closeWhenDrained();
   }
 
@@ -300,12 +244,9 @@ export class Connection implements FrameHandler, StreamHost {
     this.#state = 'closed';
     this.#parser.stop();
     clearInterval(this.#ticker);
-    const { streams, waiting } = this.#sender;
     const message = reason?.message ?? 'the connection was closed';
-    for (const stream of waiting) {
-      stream.finish({ code: Status.UNAVAILABLE, message, delivery: 'not sent' });
-    }
-    for (const stream of streams.values()) {
+    this.#sender.stopOpening(message);
+    for (const stream of this.#sender.streams.values()) {
       const sent = stream.openedAtFlush !== this.#output.flushes;
       stream.finish({ code: Status.UNAVAILABLE, message, delivery: sent ? 'unknown' : 'not sent' });
     }
@@ -324,121 +265,26 @@ export class Connection implements FrameHandler, StreamHost {
     }
   }
 
-  // What streams need.
-
-  send(stream: Stream, message: Uint8Array, end: boolean): boolean {
-    return this.#sender.send(stream, message, end);
-  }
-
-  sendEnd(stream: Stream): void {
-    this.#sender.sendEnd(stream);
-  }
-
-  sendReset(stream: Stream, code: number): void {
-    this.#output.append(rstStreamFrame(stream.id, code));
-  }
-
-  sendCredit(stream: Stream, bytes: number): void {
-    this.#output.append(windowUpdateFrame(stream.id, bytes));
-  }
-
-  held(bytes: number): void {
-    this.#credit.held(bytes);
-  }
-
-  finished(stream: Stream): void {
-    this.#sender.closed(stream);
-    this.#closeWhenDrained();
-  }
-
-  // What the parser finds.
-
-  onData(streamId: number, data: Buffer, endStream: boolean, flowBytes: number): void {
-    this.#keepalive.receivedMessage();
-    this.#credit.received(flowBytes);
-    this.#streamOf(streamId)?.onData(data, endStream, flowBytes);
-  }
-
-  onHeaders(streamId: number, block: Buffer, endStream: boolean): void {
-    this.#keepalive.receivedMessage();
-    this.#streamOf(streamId)?.onHeaders(this.#blocks.get(block), endStream);
-  }
-
-  onRstStream(streamId: number, code: number): void {
-    this.#streamOf(streamId)?.onReset(code);
-  }
-
-  onSettings(entries: Buffer): void {
-    for (const [setting, value] of settingsOf(entries)) {
-      if (setting === Setting.INITIAL_WINDOW_SIZE) {
-        this.#sender.setInitialWindow(value);
-      } else if (setting === Setting.MAX_CONCURRENT_STREAMS) {
-        this.#sender.setMaxStreams(value);
-      } else if (setting === Setting.ENABLE_PUSH && value !== 0) {
-        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a server that turns push on');
-      } else if (setting === Setting.MAX_FRAME_SIZE && (value < 16_384 || value > 16_777_215)) {
-        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `SETTINGS_MAX_FRAME_SIZE ${value}`);
-      }
+  #reply(frame: Buffer): void {
+    this.#waitingReplies++;
+    if (this.#waitingReplies > MAX_WAITING_REPLIES && this.#output.blocked) {
+      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'the peer asks and does not read the answers');
     }
-    this.#reply(settingsAckFrame());
-    this.#settingsSeen = true;
-    this.#openWhenReady();
-    this.#sender.pump();
+    this.#output.append(frame);
   }
 
-  onSettingsAck(): void {
-    this.#settingsAcknowledged = true;
-    this.#openWhenReady();
-  }
-
-  onPing(data: Buffer, ack: boolean): void {
-    if (ack) {
-      this.#keepalive.answered();
-    } else {
-      this.#reply(pingFrame(data, true));
-    }
-  }
-
-  onGoaway(lastStreamId: number, code: number, debugData: Buffer): void {
-    if (lastStreamId > this.#goawayId) {
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'GOAWAY with a higher last stream than before');
-    }
-    this.#goawayId = lastStreamId;
-    const text = debugData.toString('latin1', 0, MAX_DEBUG_CHARACTERS).replace(/[^\x20-\x7e]/g, '?');
-    const reason = new Error(`the peer said GOAWAY: ${errorName(code)}${text === '' ? '' : ` ${text}`}`);
+  #onGoaway(lastStreamId: number, reason: Error): void {
     if (this.#state === 'connecting') {
       this.#close(reason);
       return;
     }
+    this.#state = 'draining';
+    this.#sender.stopOpening(reason.message);
     for (const stream of this.#sender.streams.values()) {
       if (stream.id > lastStreamId) {
         stream.finish({ code: Status.UNAVAILABLE, message: reason.message, delivery: 'not sent' });
       }
     }
     this.#startDraining(reason);
-  }
-
-  onWindowUpdate(streamId: number, increment: number): void {
-    if (streamId === 0) {
-      this.#sender.windowUpdate(increment);
-      return;
-    }
-    const stream = this.#streamOf(streamId);
-    if (stream !== undefined) {
-      this.#sender.streamWindowUpdate(stream, increment);
-    }
-  }
-
-  onStreamError(streamId: number, code: number, message: string): void {
-    this.#streamOf(streamId)?.abort(code, Status.INTERNAL, message);
-  }
-
-  /** Undefined where the stream is closed: frames may still be on their way. */
-  #streamOf(streamId: number): Stream | undefined {
-    const stream = this.#sender.streams.get(streamId);
-    if (stream === undefined && (streamId % 2 === 0 || streamId >= this.#sender.nextId)) {
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, `a frame on the idle stream ${streamId}`);
-    }
-    return stream;
   }
 }

@@ -1,14 +1,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import { Status, TransportError } from './errors.js';
-
-/** Where to connect to. Without `tls` it is plain TCP (HTTP/2 "with prior knowledge"). */
-export interface ConnectionTarget {
-  host: string;
-  port: number;
-  /** PEM texts; Node's own list of authorities where `ca` is not given. `serverName` is verified instead of `host`. */
-  tls?: { ca?: string; cert?: string; key?: string; serverName?: string };
-}
+import type { ConnectionTarget } from './options.js';
 
 /** A connected socket, over which TLS has agreed on HTTP/2 and verified the peer. Rejects with a TransportError. */
 export function dial(target: ConnectionTarget, timeoutMs: number): Promise<Socket> {

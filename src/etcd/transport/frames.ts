@@ -16,15 +16,6 @@ export const FrameType = {
 
 export const Flag = { END_STREAM: 0x1, ACK: 0x1, END_HEADERS: 0x4, PADDED: 0x8, PRIORITY: 0x20 } as const;
 
-export const Setting = {
-  HEADER_TABLE_SIZE: 0x1,
-  ENABLE_PUSH: 0x2,
-  MAX_CONCURRENT_STREAMS: 0x3,
-  INITIAL_WINDOW_SIZE: 0x4,
-  MAX_FRAME_SIZE: 0x5,
-  MAX_HEADER_LIST_SIZE: 0x6,
-} as const;
-
 export const FRAME_HEADER_BYTES = 9;
 /** What we accept and send: the protocol's default and minimum, so no setting can forbid it. */
 export const MAX_FRAME_BYTES = 16_384;
@@ -45,7 +36,7 @@ export interface FrameHandler {
   /** A whole header block, of HEADERS and its CONTINUATIONs. */
   onHeaders(streamId: number, block: Buffer, endStream: boolean): void;
   onRstStream(streamId: number, code: number): void;
-  /** `entries`: a multiple of six bytes; see {@link settingsOf}. */
+  /** `entries`: a multiple of six bytes; see `settingsOf`. */
   onSettings(entries: Buffer): void;
   onSettingsAck(): void;
   onPing(data: Buffer, ack: boolean): void;
@@ -255,13 +246,6 @@ export class FrameParser {
     } else {
       this.#handler.onStreamError(streamId, ErrorCode.PROTOCOL_ERROR, 'WINDOW_UPDATE by nothing');
     }
-  }
-}
-
-/** The settings of a SETTINGS frame, in order. */
-export function* settingsOf(entries: Buffer): Generator<[setting: number, value: number]> {
-  for (let at = 0; at + 6 <= entries.length; at += 6) {
-    yield [entries.readUInt16BE(at), entries.readUInt32BE(at + 2)];
   }
 }
 

@@ -1,5 +1,5 @@
 import { ConnectionError, ErrorCode, Status, TransportError } from './errors.js';
-import { headersFrames, writeFrameHeader } from './frame-writers.js';
+import { headersFrames, rstStreamFrame, windowUpdateFrame, writeFrameHeader } from './frame-writers.js';
 import {
   DEFAULT_WINDOW,
   Flag,
@@ -12,7 +12,8 @@ import {
 import { MESSAGE_PREFIX_BYTES, writeMessagePrefix } from './grpc.js';
 import { TABLE_SIZE_ZERO } from './hpack.js';
 import type { Output } from './output.js';
-import type { Stream } from './stream.js';
+import type { ReceiveCredit } from './receive-credit.js';
+import type { Stream, StreamHost } from './stream.js';
 
 const MAX_WAITING_CALLS = 10_000;
 /** What a stream may have waiting before its writer is told to wait. */
@@ -23,22 +24,30 @@ const COPY_BELOW_BYTES = 2_048;
  * The sending side of a connection: opens streams as the peer's SETTINGS_MAX_CONCURRENT_STREAMS allows, and sends
  * their data as its windows and the socket allow, one frame of each stream in turn.
  */
-export class Sender {
+export class Sender implements StreamHost {
+  readonly maxMessageBytes: number;
   /** Open streams by their id. */
   readonly streams = new Map<number, Stream>();
   /** Calls that wait to be opened, in order. */
   readonly waiting = new Set<Stream>();
   nextId = 1;
   readonly #output: Output;
+  readonly #credit: ReceiveCredit;
+  readonly #onFinished: () => void;
   /** Streams that have data and a window. */
   readonly #ready = new Set<Stream>();
   #window = DEFAULT_WINDOW;
   #initialWindow = DEFAULT_WINDOW;
   #maxStreams = Number.POSITIVE_INFINITY;
   #pumping = false;
+  #stopped = false;
 
-  constructor(output: Output) {
+  /** @param onFinished after the end of each stream, before its call hears of it */
+  constructor(output: Output, credit: ReceiveCredit, maxMessageBytes: number, onFinished: () => void) {
     this.#output = output;
+    this.#credit = credit;
+    this.maxMessageBytes = maxMessageBytes;
+    this.#onFinished = onFinished;
   }
 
   get exhausted(): boolean {
@@ -100,13 +109,34 @@ export class Sender {
     }
   }
 
-  closed(stream: Stream): void {
+  /** Opens no more streams: what waits for one fails as not sent. */
+  stopOpening(reason: string): void {
+    this.#stopped = true;
+    for (const stream of this.waiting) {
+      stream.finish({ code: Status.UNAVAILABLE, message: reason, delivery: 'not sent' });
+    }
+  }
+
+  sendReset(stream: Stream, code: number): void {
+    this.#output.append(rstStreamFrame(stream.id, code));
+  }
+
+  sendCredit(stream: Stream, bytes: number): void {
+    this.#output.append(windowUpdateFrame(stream.id, bytes));
+  }
+
+  held(bytes: number): void {
+    this.#credit.held(bytes);
+  }
+
+  finished(stream: Stream): void {
     this.streams.delete(stream.id);
     this.waiting.delete(stream);
     this.#ready.delete(stream);
     if (this.waiting.size > 0) {
       this.pump();
     }
+    this.#onFinished();
   }
 
   /** Sends what can be sent now. */
@@ -184,7 +214,7 @@ export class Sender {
   }
 
   #mayStart(): boolean {
-    return this.streams.size < this.#maxStreams && this.#output.writable && !this.exhausted;
+    return !this.#stopped && this.streams.size < this.#maxStreams && this.#output.writable && !this.exhausted;
   }
 
   #start(stream: Stream): void {
