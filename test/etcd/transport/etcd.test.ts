@@ -112,4 +112,77 @@ describe('the transport, against etcd', () => {
       });
     }
   }
+
+  describe('over TLS', () => {
+    let etcd: OperatorEtcd;
+
+    before(async () => {
+      etcd = await OperatorEtcd.start({ authentication: false });
+    });
+
+    after(() => etcd?.stop());
+
+    const open = (host: string, tls: { ca?: string; serverName?: string }) =>
+      Connection.open({ host, port: Number(new URL(etcd.endpoint).port), tls });
+
+    it('keeps the text of what is wrong with a certificate', async () => {
+      const ca = etcd.caCertificate as string;
+      await assert.rejects(open('localhost', {}), {
+        code: 14,
+        delivery: 'not sent',
+        message: /self-signed certificate|unable to verify/,
+      });
+      await assert.rejects(
+        open('localhost', { ca, serverName: 'etcd.example.com' }),
+        /altnames.*etcd\.example\.com/s,
+      );
+      await assert.rejects(open('localhost', { ca: 'no certificate' }), { code: 14, delivery: 'not sent' });
+    });
+
+    it('verifies an address as an address, without a warning of Node', async () => {
+      const warnings: string[] = [];
+      const note = ({ code, message }: Error & { code?: string }) => warnings.push(`${code} ${message}`);
+      process.on('warning', note);
+      try {
+        const connection = await open('127.0.0.1', { ca: etcd.caCertificate as string });
+        await connection.unary(RANGE, rangeRequest('none'), within(5_000));
+        connection.close();
+        const named = await open('127.0.0.1', { ca: etcd.caCertificate as string, serverName: 'localhost' });
+        named.close();
+      } finally {
+        process.off('warning', note);
+      }
+      assert.deepEqual(warnings, []);
+    });
+
+    it('gives up an etcd that hangs, in well under 10 s', async () => {
+      let reason: Error | undefined;
+      const connection = await connect(etcd, (error) => {
+        reason = error;
+      });
+      etcd.freeze();
+      try {
+        const startedAt = performance.now();
+        const call = connection.unary(RANGE, rangeRequest('none'), within(60_000));
+        await assert.rejects(call, { code: 14, delivery: 'unknown' });
+        assert.ok(performance.now() - startedAt < 9_000);
+        assert.match(`${reason}`, /silent/);
+      } finally {
+        etcd.thaw();
+      }
+    });
+
+    it('fails its calls when etcd is killed', async () => {
+      const connection = await connect(etcd);
+      const ended = new Promise<string>((resolve) => {
+        const call = connection.call(WATCH, undefined, {
+          onMessage: () => process.kill(etcd.pid, 'SIGKILL'),
+          onEnd: ({ code, delivery }) => resolve(`${code} ${delivery}`),
+        });
+        call.write(watchRequest('watched'));
+      });
+      assert.equal(await ended, '14 unknown');
+      assert.equal(connection.state, 'closed');
+    });
+  });
 });
