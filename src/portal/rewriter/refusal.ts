@@ -1,4 +1,5 @@
 /** gRPC's codes that the rewriter answers with. */
+const UNKNOWN = 2;
 const INVALID_ARGUMENT = 3;
 
 /**
@@ -31,6 +32,8 @@ const malformed = (text: string) => invalid(`malformed request: ${text}`);
 /** Every refusal that there is. The first group are etcd's own (api/v3rpc/rpctypes/error.go). */
 export const refusals = {
   emptyKey: invalid('key is not provided'),
+  /** The services for locks and elections lose the code of what they meet inside etcd. */
+  emptyLockKey: new Refusal(UNKNOWN, 'etcdserver: key is not provided'),
   keyNotFound: invalid('key not found'),
   tooManyOperations: invalid('too many operations in txn request'),
   tooLarge: invalid('request is too large'),

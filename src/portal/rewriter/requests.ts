@@ -146,6 +146,7 @@ class RequestWalker extends Walker {
 
   protected override finish(rule: MessageRule, seen: number, present: number): void {
     if (rule.keyBit !== 0 && (present & rule.keyBit) === 0) {
+      if (rule.name === 'UnlockRequest' || rule.name === 'LeaderKey') throw refusals.emptyLockKey;
       if (!rule.keyMayBeEmpty) throw refusals.emptyKey;
       this.plan.smallestKey(KEY_TAG, this.scope.prefix.length);
     }

@@ -34,6 +34,7 @@ class ResponseWalker extends Walker {
         if (this.high === this.scope.leaseTag && this.low !== 0) this.plan.number(tag, this.low);
         return true;
       case Op.OwnLease:
+        // 0 in the lower half is the unknown lease that `rewriteRequest` named.
         if (this.high === this.scope.leaseTag) this.plan.number(tag, this.low);
         else if (this.high !== 0 || this.low !== 0) throw new Leak(`A foreign lease in ${rule.name}`);
         return true;
