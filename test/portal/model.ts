@@ -80,6 +80,7 @@ export const requestModel: { [message: string]: Change } = {
   LeaseRevokeRequest: byLease,
   LeaseKeepAliveRequest: byLease,
   LeaseTimeToLiveRequest: byLease,
+  LeaseLeasesRequest: (value) => value,
   LockRequest: named,
   UnlockRequest: range,
   CampaignRequest: named,

@@ -12,7 +12,12 @@ export const MAX_OPERATIONS = 8192;
 /** How much larger a request may become: a whole copy of itself and this, in bytes. */
 export const MAX_GROWTH = 64 * 1024;
 
-/** What etcd puts behind the name of a lock or an election: `/` and a lease in at most 16 hex digits. */
+/**
+ * What etcd puts behind the name of a lock or an election: `/` and a lease in at most 16 hex digits. That lease is the
+ * cluster's id, tag included, and stays in the key as the tenant sees it: a key must mean the same in Unlock, in Get
+ * and in a watch, and any key may end in hex digits. The tag is no secret. Whatever id a tenant names gets the tenant's
+ * own tag, so knowing another's leads nowhere.
+ */
 const LOCK_SUFFIX = 17;
 const KEY_TAG = 0x0a;
 const NAME_TAG = 0x0a;

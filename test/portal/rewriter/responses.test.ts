@@ -60,6 +60,7 @@ const foreign = [
   prefix,
   prefix.slice(0, -1),
   prefixEnd,
+  `${prefixEnd}a`,
   '/d/',
   '/_broker/v1/secret',
   `x${prefix}a`,
