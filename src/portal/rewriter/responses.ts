@@ -64,6 +64,7 @@ class ResponseWalker extends Walker {
   protected override finish(rule: MessageRule, _seen: number, present: number): void {
     const wanted = rule.keyBit | rule.nameBit;
     if ((present & wanted) !== wanted) throw new Leak(`A key is missing in ${rule.name}`);
+    if (rule.name === 'LeaseStatus' && present === 0) this.leaveOut = true;
     if (rule.name === 'ResponseHeader' && this.scope.identity !== undefined)
       this.plan.identity(this.scope.identity.length);
   }

@@ -114,7 +114,7 @@ describe('stripping of responses', () => {
     const leases = [5n, inside(1), inside(5) + (1n << 32n), inside(0xffff_ffff), -1n, inside(0)].map(
       (ID) => ({ ID }),
     );
-    const out = strip('LeaseLeasesResponse', { header, leases });
+    const out = strip('LeaseLeasesResponse', { header, leases: [...leases, {}] });
     assert.deepEqual(out.leases, [{ ID: '1' }, { ID: '4294967295' }]);
     assert.equal(out.header.revision, '3');
   });
