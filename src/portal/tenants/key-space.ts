@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+
+/** Where a tenant's keys are, as the rewriter takes it. */
+export interface Scope {
+  readonly prefix: Buffer;
+  /** The end of the range of all keys with this prefix. */
+  readonly prefixEnd: Buffer;
+  /** 31 bits: the upper half of the ids that the key space's leases have in etcd. */
+  readonly leaseTag: number;
+}
+
+/** One key space: all bindings that use it share this object. */
+export class KeySpace {
+  readonly scope: Scope;
+  /** False when an older key space has the same lease tag: then all lease calls of this one are refused. */
+  ownsLeaseTag = true;
+
+  /** @param prefix ends with `/`, see `broker/tenant-prefix.ts` */
+  constructor(
+    readonly prefix: string,
+    leaseTag = leaseTagOf(prefix),
+  ) {
+    const bytes = Buffer.from(prefix, 'latin1');
+    const prefixEnd = Buffer.from(bytes);
+    prefixEnd[prefixEnd.length - 1] = '/'.charCodeAt(0) + 1;
+    this.scope = { prefix: bytes, prefixEnd, leaseTag };
+  }
+}
+
+/** The first 31 bits of the SHA-256 of a prefix. */
+export function leaseTagOf(prefix: string): number {
+  return createHash('sha256').update(prefix, 'latin1').digest().readUInt32BE(0) >>> 1;
+}
+
+/** A key space with the revision that decides who came first. */
+export interface TagClaim {
+  readonly prefix: string;
+  readonly leaseTag: number;
+  readonly createRevision: number;
+}
+
+/**
+ * Whether one key space goes before another that has the same lease tag: the older one, and of two of the same age the
+ * one whose prefix sorts first. Every portal comes to the same answer from the records alone.
+ */
+export function ownsTagBefore(one: TagClaim, other: TagClaim): boolean {
+  return one.createRevision === other.createRevision
+    ? one.prefix < other.prefix
+    : one.createRevision < other.createRevision;
+}
+
+/** The one of several claims to the same lease tag that owns it. @param claims at least one */
+export function ownerOfTag<C extends TagClaim>(claims: Iterable<C>): C {
+  let owner: C | undefined;
+  for (const claim of claims) {
+    if (owner === undefined || ownsTagBefore(claim, owner)) {
+      owner = claim;
+    }
+  }
+  if (owner === undefined) {
+    throw new RangeError('A lease tag without a claim has no owner.');
+  }
+  return owner;
+}
