@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { keys } from '../../records/keys.js';
 import type { FeedEntry, KeyFeed } from './feed.js';
 import { Follower, type FollowerOptions, type PrefixSink } from './follower.js';
@@ -122,7 +122,12 @@ export class Directory {
         throw new MalformedRecord('Its key names no instance.');
       }
       const binding = readBinding(value);
-      return binding && { ...binding, passwordDigest: this.#digest(binding) };
+      if (binding === undefined) {
+        return undefined;
+      }
+      // Field by field: a spread costs a hidden class for each binding.
+      const { username, keyPrefix, access, sealedPassword } = binding;
+      return { username, keyPrefix, access, sealedPassword, passwordDigest: this.#digest(binding) };
     });
     if (facts === undefined) {
       this.#table.removeBinding(name);
@@ -137,7 +142,7 @@ export class Directory {
    */
   #digest({ sealedPassword, username }: BindingFacts): string {
     const password = this.parts.seals.open(sealedPassword, username).reveal();
-    return createHash('sha256').update(password, 'utf8').digest().toString('latin1');
+    return hash('sha256', password, 'buffer').toString('latin1');
   }
 
   /** One bad record must not stop the others, so it counts as none. */

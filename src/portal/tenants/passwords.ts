@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Tenant } from './tenant.js';
 
 /** Finds a tenant by its user name. */
@@ -21,7 +21,7 @@ export class Passwords {
   check(username: string, password: string): Tenant | undefined {
     const tenant = this.tenants.find(username);
     const expected = Buffer.from(tenant?.passwordDigest ?? this.#nobodys, 'latin1');
-    const given = createHash('sha256').update(password, 'utf8').digest();
+    const given = hash('sha256', password, 'buffer');
     return timingSafeEqual(expected, given) ? tenant : undefined;
   }
 }

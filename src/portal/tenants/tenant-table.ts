@@ -1,49 +1,48 @@
 import { deploymentPrefix } from '../../broker/tenant-prefix.js';
-import { KeySpace, ownerOfTag, type TagClaim } from './key-space.js';
+import { KeySpace, ownerOfTag } from './key-space.js';
 import type { BindingFacts } from './records.js';
 import { type GoneReason, Instance, type InstanceSettings, Tenant } from './tenant.js';
 
 export interface KnownBinding extends BindingFacts {
   /** See {@link Tenant.passwordDigest}. */
-  passwordDigest: string;
+  readonly passwordDigest: string;
 }
 
 /** An instance with its bindings; bindings can be told before their instance, since two watches tell them. */
 interface InstanceEntry {
-  name: string;
+  readonly name: string;
   instance: Instance | undefined;
   createRevision: number;
-  bindings: Map<string, BindingEntry>;
+  /** Copied on change, without a spread: an array that grows by `push` or a spread takes room for 17. */
+  bindings: readonly BindingEntry[];
 }
 
 /** What can serve; `tenant` is there while the instance serves too. */
 interface BindingEntry {
+  readonly name: string;
   facts: KnownBinding;
   tenant: Tenant | undefined;
-}
-
-/** A key space in use. Its age is its instance's: bindings come and go by rotation, and a tag must not change hands. */
-interface KeySpaceEntry extends TagClaim {
-  keySpace: KeySpace;
-  uses: number;
 }
 
 /**
  * Instances and bindings joined into tenants. No I/O: it is told of records by their names below their region
  * (`<instance>` and `<instance>/<binding>`, as encoded in the key).
+ *
+ * Of two key spaces with the same lease tag the one of the older instance owns it. Bindings come and go by rotation,
+ * and the tag, with the leases under it, must not change hands then.
  */
 export class TenantTable {
   readonly #instances = new Map<string, InstanceEntry>();
   readonly #byUsername = new Map<string, Tenant>();
-  readonly #keySpaces = new Map<string, KeySpaceEntry>();
+  readonly #keySpaces = new Map<string, KeySpace>();
   /** Lease tag to the key spaces that have it: nearly always one. */
-  readonly #byTag = new Map<number, KeySpaceEntry[]>();
+  readonly #byTag = new Map<number, readonly KeySpace[]>();
 
   constructor(
     /** Told of what should never be, for the log. */
     readonly report: (detail: Readonly<Record<string, string>>, text: string) => void,
     /** Tests give two prefixes the same tag. */
-    readonly makeKeySpace: (prefix: string) => KeySpace = (prefix) => new KeySpace(prefix),
+    readonly makeKeySpace = (prefix: string, createRevision: number) => new KeySpace(prefix, createRevision),
   ) {}
 
   find(username: string): Tenant | undefined {
@@ -68,8 +67,8 @@ export class TenantTable {
     entry.createRevision = createRevision;
     if (entry.instance === undefined) {
       entry.instance = new Instance(settings);
-      for (const [binding, known] of entry.bindings) {
-        this.#start(entry, binding, known);
+      for (const binding of entry.bindings) {
+        this.#start(entry, binding);
       }
     } else {
       entry.instance.change(settings);
@@ -87,25 +86,26 @@ export class TenantTable {
 
   putBinding(name: string, facts: KnownBinding): void {
     const entry = this.#instance(instanceOf(name));
-    const known = entry.bindings.get(name);
-    if (known !== undefined) {
-      if (isSameTenant(known.facts, facts)) {
-        known.facts = facts;
-        known.tenant?.reseal(facts.sealedPassword);
-        return;
-      }
-      this.#stop(known, known.facts.passwordDigest === facts.passwordDigest ? 'binding' : 'password');
+    let binding = entry.bindings.find((known) => known.name === name);
+    if (binding === undefined) {
+      binding = { name, facts, tenant: undefined };
+      entry.bindings = entry.bindings.concat(binding);
+    } else if (isSameTenant(binding.facts, facts)) {
+      binding.facts = facts;
+      binding.tenant?.reseal(facts.sealedPassword);
+      return;
+    } else {
+      this.#stop(binding, binding.facts.passwordDigest === facts.passwordDigest ? 'binding' : 'password');
+      binding.facts = facts;
     }
-    const binding: BindingEntry = { facts, tenant: undefined };
-    entry.bindings.set(name, binding);
-    this.#start(entry, name, binding);
+    this.#start(entry, binding);
   }
 
   removeBinding(name: string): void {
     const entry = this.#instances.get(instanceOf(name));
-    const binding = entry?.bindings.get(name);
+    const binding = entry?.bindings.find((known) => known.name === name);
     if (entry !== undefined && binding !== undefined) {
-      entry.bindings.delete(name);
+      entry.bindings = entry.bindings.filter((other) => other !== binding);
       this.#stop(binding, 'binding');
       this.#forgetUnused(entry);
     }
@@ -114,19 +114,19 @@ export class TenantTable {
   #instance(name: string): InstanceEntry {
     let entry = this.#instances.get(name);
     if (entry === undefined) {
-      entry = { name, instance: undefined, createRevision: 0, bindings: new Map() };
+      entry = { name, instance: undefined, createRevision: 0, bindings: [] };
       this.#instances.set(name, entry);
     }
     return entry;
   }
 
   #forgetUnused(entry: InstanceEntry): void {
-    if (entry.instance === undefined && entry.bindings.size === 0) {
+    if (entry.instance === undefined && entry.bindings.length === 0) {
       this.#instances.delete(entry.name);
     }
   }
 
-  #start(entry: InstanceEntry, name: string, binding: BindingEntry): void {
+  #start(entry: InstanceEntry, binding: BindingEntry): void {
     const { instance } = entry;
     const { username, access, keyPrefix, passwordDigest, sealedPassword } = binding.facts;
     if (instance === undefined) {
@@ -134,13 +134,16 @@ export class TenantTable {
     }
     // User names are random and used once: a second record of one is damage, and must not take over the first.
     if (this.#byUsername.has(username)) {
-      this.report({ binding: name }, 'Two bindings have the same user name; the later one is ignored');
+      this.report(
+        { binding: binding.name },
+        'Two bindings have the same user name; the later one is ignored',
+      );
       return;
     }
     if (!keyPrefix.startsWith(deploymentPrefix(instance.settings.deploymentId))) {
       this.report(
-        { binding: name },
-        "A binding's keys are not below its instance's deployment; it is ignored",
+        { binding: binding.name },
+        "A binding's keys are not in its instance's deployment; it is ignored",
       );
       return;
     }
@@ -150,7 +153,7 @@ export class TenantTable {
   }
 
   #stopAll(entry: InstanceEntry): void {
-    for (const binding of entry.bindings.values()) {
+    for (const binding of entry.bindings) {
       this.#stop(binding, 'instance');
     }
   }
@@ -160,49 +163,40 @@ export class TenantTable {
     if (tenant !== undefined) {
       binding.tenant = undefined;
       this.#byUsername.delete(tenant.username);
-      this.#release(tenant.keySpace.prefix);
+      this.#release(tenant.keySpace);
       tenant.go(reason);
     }
   }
 
   #use(prefix: string, createRevision: number): KeySpace {
-    let entry = this.#keySpaces.get(prefix);
-    if (entry === undefined) {
-      const keySpace = this.makeKeySpace(prefix);
-      const { leaseTag } = keySpace.scope;
-      entry = { prefix, leaseTag, createRevision, keySpace, uses: 0 };
-      this.#keySpaces.set(prefix, entry);
-      const claims = [...(this.#byTag.get(leaseTag) ?? []), entry];
-      this.#byTag.set(leaseTag, claims);
-      this.#settleTag(claims);
+    let keySpace = this.#keySpaces.get(prefix);
+    if (keySpace === undefined) {
+      keySpace = this.makeKeySpace(prefix, createRevision);
+      this.#keySpaces.set(prefix, keySpace);
+      this.#settleTag(keySpace.leaseTag, (this.#byTag.get(keySpace.leaseTag) ?? []).concat(keySpace));
     }
-    entry.uses += 1;
-    return entry.keySpace;
+    keySpace.uses += 1;
+    return keySpace;
   }
 
-  #release(prefix: string): void {
-    const entry = this.#keySpaces.get(prefix);
-    if (entry === undefined) {
-      return;
-    }
-    entry.uses -= 1;
-    if (entry.uses > 0) {
-      return;
-    }
-    this.#keySpaces.delete(prefix);
-    const others = (this.#byTag.get(entry.leaseTag) ?? []).filter((claim) => claim !== entry);
-    if (others.length === 0) {
-      this.#byTag.delete(entry.leaseTag);
-    } else {
-      this.#byTag.set(entry.leaseTag, others);
-      this.#settleTag(others);
+  #release(keySpace: KeySpace): void {
+    keySpace.uses -= 1;
+    if (keySpace.uses === 0) {
+      this.#keySpaces.delete(keySpace.prefix);
+      const others = (this.#byTag.get(keySpace.leaseTag) ?? []).filter((other) => other !== keySpace);
+      this.#settleTag(keySpace.leaseTag, others);
     }
   }
 
-  #settleTag(claims: readonly KeySpaceEntry[]): void {
+  #settleTag(leaseTag: number, claims: readonly KeySpace[]): void {
+    if (claims.length === 0) {
+      this.#byTag.delete(leaseTag);
+      return;
+    }
+    this.#byTag.set(leaseTag, claims);
     const owner = ownerOfTag(claims);
     for (const claim of claims) {
-      claim.keySpace.ownsLeaseTag = claim === owner;
+      claim.ownsLeaseTag = claim === owner;
       if (claim !== owner) {
         this.report(
           { prefix: claim.prefix, owner: owner.prefix },

@@ -18,19 +18,20 @@ export interface InstanceSettings {
 
 /** One instance, shared by its tenants. */
 export class Instance {
-  readonly #listeners = new Set<(settings: InstanceSettings) => void>();
+  #listeners: Set<(settings: InstanceSettings) => void> | undefined;
 
   constructor(public settings: InstanceSettings) {}
 
   /** @returns a function that takes the listener away again */
   onChange(listener: (settings: InstanceSettings) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.#listeners ??= new Set();
+    const listeners = this.#listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
   change(settings: InstanceSettings): void {
     this.settings = settings;
-    for (const listener of this.#listeners) {
+    for (const listener of this.#listeners ?? []) {
       listener(settings);
     }
   }
@@ -42,22 +43,27 @@ export class Instance {
  */
 export class Tenant {
   #gone: GoneReason | undefined;
+  // Private, so that a tenant that is printed or logged shows no secret.
+  readonly #passwordDigest: string;
   #sealedPassword: string;
   /** Most tenants are idle: no set until somebody listens. */
   #listeners: Set<(reason: GoneReason) => void> | undefined;
-  /** See {@link Tokens}: made at the first need. */
-  token: string | undefined;
 
   constructor(
     readonly username: string,
     readonly access: Access,
     readonly keySpace: KeySpace,
     readonly instance: Instance,
-    /** The SHA-256 of the password, as a latin1 text of 32 characters. */
-    readonly passwordDigest: string,
+    passwordDigest: string,
     sealedPassword: string,
   ) {
+    this.#passwordDigest = passwordDigest;
     this.#sealedPassword = sealedPassword;
+  }
+
+  /** The SHA-256 of the password, as a latin1 text of 32 characters. */
+  get passwordDigest(): string {
+    return this.#passwordDigest;
   }
 
   get scope(): Scope {

@@ -6,6 +6,8 @@ import type { Tenant } from './tenant.js';
 const PURPOSE = 'compose-etcd-broker portal token 1';
 /** A user name, a dot and 43 characters of base64url; anything longer is not looked at. */
 const MOST_CHARACTERS = 256;
+/** So many good tokens are remembered; the others cost an HMAC at each use. */
+const MOST_KNOWN = 16_384;
 
 /**
  * The tokens that tenants get from Authenticate: `<user name>.<base64url HMAC-SHA256>`, good in an HTTP header.
@@ -16,8 +18,8 @@ const MOST_CHARACTERS = 256;
 export class Tokens {
   #key: Buffer;
   /**
-   * Only good tokens, each as it was computed here: at most one a tenant, gone when the tenant is. A hit costs one
-   * lookup; the map's comparison is not in constant time, but runs only for a text with the same seeded hash.
+   * Good tokens only, each as it was computed here. A hit costs one lookup; the map's comparison is not in constant
+   * time, but runs only for a text with the same seeded hash.
    */
   readonly #known = new Map<string, Tenant>();
 
@@ -25,6 +27,7 @@ export class Tokens {
   constructor(
     readonly tenants: TenantFinder,
     key: Buffer,
+    readonly mostKnown = MOST_KNOWN,
   ) {
     this.#key = key;
   }
@@ -33,31 +36,28 @@ export class Tokens {
   changeKey(key: Buffer): void {
     if (!key.equals(this.#key)) {
       this.#key = key;
-      for (const tenant of this.#known.values()) {
-        tenant.token = undefined;
-      }
       this.#known.clear();
     }
   }
 
-  issue(tenant: Tenant): string {
-    if (tenant.token === undefined) {
-      const token = `${tenant.username}.${this.#mac(tenant).toString('base64url')}`;
-      tenant.token = token;
-      if (!tenant.isGone) {
-        this.#known.set(token, tenant);
-        tenant.onGone(() => this.#known.delete(token));
-      }
-    }
-    return tenant.token;
+  issue({ username, passwordDigest }: Tenant): string {
+    // The digest has a fixed length and comes first, so no two pairs give the same text.
+    const mac = createHmac('sha256', this.#key)
+      .update(PURPOSE, 'utf8')
+      .update(passwordDigest, 'latin1')
+      .update(username, 'utf8')
+      .digest('base64url');
+    return `${username}.${mac}`;
   }
 
   /** @returns undefined when the token is not good now: the answer is etcd's "invalid auth token" */
   verify(token: string): Tenant | undefined {
-    return this.#known.get(token) ?? this.#verifyUnknown(token);
+    const tenant = this.#known.get(token);
+    return tenant !== undefined && !tenant.isGone ? tenant : this.#verifyUnknown(token);
   }
 
   #verifyUnknown(token: string): Tenant | undefined {
+    this.#known.delete(token);
     if (token.length > MOST_CHARACTERS) {
       return undefined;
     }
@@ -65,17 +65,16 @@ export class Tokens {
     if (tenant === undefined) {
       return undefined;
     }
-    const expected = Buffer.from(this.issue(tenant), 'utf8');
+    const issued = this.issue(tenant);
+    const expected = Buffer.from(issued, 'utf8');
     const given = Buffer.from(token, 'utf8');
-    return given.length === expected.length && timingSafeEqual(given, expected) ? tenant : undefined;
-  }
-
-  #mac({ username, passwordDigest }: Tenant): Buffer {
-    // The digest has a fixed length and comes first, so no two pairs give the same text.
-    return createHmac('sha256', this.#key)
-      .update(PURPOSE, 'utf8')
-      .update(passwordDigest, 'latin1')
-      .update(username, 'utf8')
-      .digest();
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+      return undefined;
+    }
+    this.#known.set(issued, tenant);
+    if (this.#known.size > this.mostKnown) {
+      this.#known.delete(this.#known.keys().next().value as string);
+    }
+    return tenant;
   }
 }
