@@ -1,8 +1,8 @@
 /** A request that waits for its turn. */
 export interface Job {
-  /** In units of about one small request; a large one costs more. At least 1. */
+  /** In units of about one small request; a large one costs more. From 1 to 64. */
   readonly cost: number;
-  /** Called once, in `submit` or later, when the request may be sent; `finish` follows when it is over. */
+  /** Called once, in `submit` or later, when the request may be sent; `finish` follows when it is over. Never throws. */
   start(): void;
 }
 
@@ -51,11 +51,20 @@ export class FairScheduler {
   /** The last flow of the ring; the next one is served first. */
   #last: Flow | undefined;
   #isServing = false;
+  #latest: Flow | undefined;
+  #changes = 0;
 
   constructor(public limits: FairnessLimits = FAIRNESS_LIMITS) {}
 
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** How often another tenant than before came since the last call: 0 or 1 means that one has etcd for itself. */
+  takeChanges(): number {
+    const changes = this.#changes;
+    this.#changes = 0;
+    return changes;
   }
 
   /**
@@ -64,6 +73,10 @@ export class FairScheduler {
    */
   submit(flow: Flow, job: Job): 'started' | 'refused' | Waiting {
     const { inFlight, inFlightOfOne, waitingOfOne } = this.limits;
+    if (flow !== this.#latest) {
+      this.#latest = flow;
+      this.#changes += 1;
+    }
     if (this.#last === undefined && this.#inFlight < inFlight && flow.inFlight < inFlightOfOne) {
       // Nobody may send and waits, so there is no order to keep. (Flows at their own limit wait outside the ring.)
       this.#start(flow, job);

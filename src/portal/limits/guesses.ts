@@ -19,7 +19,8 @@ export interface Budget {
 
 export const GUESS_LIMITS: GuessLimits = {
   pair: { burst: 10, perMinute: 10 },
-  address: { burst: 100, perMinute: 60 },
+  // Many applications of a platform share an address, and each that was unbound may go on trying.
+  address: { burst: 300, perMinute: 300 },
   user: { burst: 20, perMinute: 20 },
   mostDelayMs: 2_000,
   mostKnown: 10_000,
