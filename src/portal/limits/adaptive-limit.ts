@@ -53,7 +53,8 @@ export class AdaptiveLimit {
     if (this.#samples > 0 && !this.#isProbing && isShared) {
       const waiting = this.#limit * (1 - this.#ratios / this.#samples);
       if (waiting < queue[0]) {
-        this.#limit += 1;
+        // Quickly while there is no queue at all, then one by one.
+        this.#limit += waiting < queue[0] / 4 ? Math.max(1, this.#limit >> 3) : 1;
       } else if (waiting > queue[1]) {
         // Straight to where the queue would be right, for an estimate far off.
         this.#limit -= Math.max(1, Math.floor((waiting - queue[1]) / 2));

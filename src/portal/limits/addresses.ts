@@ -60,6 +60,17 @@ export function maskBytes(bytes: Uint8Array, bits: number): Uint8Array {
   });
 }
 
+/** Whether the first bits are the same. */
+export function haveSamePrefix(one: Uint8Array, other: Uint8Array, bits: number): boolean {
+  for (let index = 0; index * 8 < bits; index += 1) {
+    const kept = Math.min(8, bits - index * 8);
+    if (((one[index] as number) ^ (other[index] as number)) & (0xff00 >> kept) & 0xff) {
+      return false;
+    }
+  }
+  return true;
+}
+
 export function formatAddress({ bytes, family }: Address): string {
   if (family === 4) {
     return bytes.subarray(MAPPED_PREFIX).join('.');

@@ -1,4 +1,4 @@
-import { type Address, formatAddress, maskBytes, parseAddress } from './addresses.js';
+import { type Address, formatAddress, haveSamePrefix, maskBytes, parseAddress } from './addresses.js';
 
 /** An entry of the parameter `whitelist`. */
 export interface WhitelistEntry {
@@ -89,5 +89,5 @@ function parseNetwork(text: string): Network | string {
 
 /** A network of IPv6 that happens to cover the mapped addresses, such as `::/0`, says nothing about IPv4. */
 function contains({ first, bits }: Network, { bytes, family }: Address): boolean {
-  return family === first.family && Buffer.compare(maskBytes(bytes, bits), first.bytes) === 0;
+  return family === first.family && haveSamePrefix(bytes, first.bytes, bits);
 }

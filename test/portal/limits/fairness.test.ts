@@ -52,7 +52,7 @@ function share(serviceMs: number, latencyMs: number, greedy: number, isFair: boo
   const adaptive = new AdaptiveLimit();
   const times: number[] = [];
   let done = 0;
-  const warm = 3_000;
+  const warm = 2_000;
   const send = (flow: Flow, answered: (ms: number) => void) => {
     const asked = etcd.now;
     scheduler.submit(flow, {
@@ -93,9 +93,9 @@ function share(serviceMs: number, latencyMs: number, greedy: number, isFair: boo
     etcd.at(etcd.now + 100, tick);
   };
   tick();
-  etcd.runUntil(warm + 5_000);
+  etcd.runUntil(warm + 2_000);
   times.sort((a, b) => a - b);
-  return { p99: times[Math.floor(times.length * 0.99)] as number, greedy: done / 5_000 };
+  return { p99: times[Math.floor(times.length * 0.99)] as number, greedy: done / 2_000 };
 }
 
 describe('The fair scheduler', () => {
