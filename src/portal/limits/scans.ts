@@ -17,6 +17,9 @@ export interface ScanPolicy {
 
 export const SCAN_POLICY: ScanPolicy = { leastAge: 5_000, mostAge: 3_600_000 };
 
+/** Having waited so long counts as much as a used-up quota, in milliseconds. */
+const WAITING_MS = 60_000;
+
 /**
  * Which instance to scan next: first those that were never scanned, then those whose added bytes have used up the most
  * of the room that the last scan left, so that nobody is refused for overwriting; then the ones with deletes, then the
@@ -52,7 +55,7 @@ function urgencyOf({ fill, wantsScan, scannedAt }: ScanCandidate, now: number, p
   const used = fill.added / room;
   const isDue = used >= 0.25 || wantsScan || (fill.added > 0 && age >= policy.mostAge);
   // Waiting counts too, so that a modest wish is met in the end whatever others do.
-  return isDue ? used + (wantsScan ? 0.5 : 0) + age / policy.mostAge : 0;
+  return isDue ? used + (wantsScan ? 0.5 : 0) + age / WAITING_MS : 0;
 }
 
 /**

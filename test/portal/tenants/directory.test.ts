@@ -136,6 +136,19 @@ describe('The directory of tenants', () => {
     assert.ok(etcd.lists > lists);
   });
 
+  it('takes an instance that was made anew between two lists for another one', async () => {
+    await open();
+    const tenant = find(1);
+    etcd.isAway = true;
+    etcd.cut();
+    etcd.delete(instanceKey(1));
+    etcd.put(instanceKey(1), instanceRecord(1));
+    etcd.compact();
+    etcd.isAway = false;
+    await until(() => tenant.isGone);
+    assert.equal(find(1).isGone, false);
+  });
+
   it('lists again when the cluster went back in time', async () => {
     await open();
     const before = [...etcd.entries.values()];
