@@ -232,7 +232,7 @@ export class Connection {
   #startDraining(reason: Error): void {
     this.#state = 'draining';
     this.#drainReason = reason;
-    this.#sender.stopOpening(reason.message);
+    this.#sender.failWaiting(reason.message);
     this.#closeWhenDrained();
   }
 
@@ -245,7 +245,7 @@ export class Connection {
     this.#parser.stop();
     clearInterval(this.#ticker);
     const message = reason?.message ?? 'the connection was closed';
-    this.#sender.stopOpening(message);
+    this.#sender.failWaiting(message);
     for (const stream of this.#sender.streams.values()) {
       const sent = stream.openedAtFlush !== this.#output.flushes;
       stream.finish({ code: Status.UNAVAILABLE, message, delivery: sent ? 'unknown' : 'not sent' });
@@ -279,7 +279,7 @@ export class Connection {
       return;
     }
     this.#state = 'draining';
-    this.#sender.stopOpening(reason.message);
+    this.#sender.failWaiting(reason.message);
     for (const stream of this.#sender.streams.values()) {
       if (stream.id > lastStreamId) {
         stream.finish({ code: Status.UNAVAILABLE, message: reason.message, delivery: 'not sent' });

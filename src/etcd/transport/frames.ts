@@ -84,6 +84,9 @@ export class FrameParser {
 
   /** @throws ConnectionError when the peer broke the protocol; the parser can't be used after that */
   push(chunk: Buffer): void {
+    if (this.#stopped) {
+      return;
+    }
     let at = this.#headerFilled > 0 ? this.#finishPartial(chunk) : 0;
     while (!this.#stopped && chunk.length - at >= FRAME_HEADER_BYTES) {
       const length = lengthAt(chunk, at);

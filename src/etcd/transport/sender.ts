@@ -40,7 +40,6 @@ export class Sender implements StreamHost {
   #initialWindow = DEFAULT_WINDOW;
   #maxStreams = Number.POSITIVE_INFINITY;
   #pumping = false;
-  #stopped = false;
 
   /** @param onFinished after the end of each stream, before its call hears of it */
   constructor(output: Output, credit: ReceiveCredit, maxMessageBytes: number, onFinished: () => void) {
@@ -109,9 +108,8 @@ export class Sender implements StreamHost {
     }
   }
 
-  /** Opens no more streams: what waits for one fails as not sent. */
-  stopOpening(reason: string): void {
-    this.#stopped = true;
+  /** Calls that wait for a stream fail as not sent. To be called before streams end, which makes room for them. */
+  failWaiting(reason: string): void {
     for (const stream of this.waiting) {
       stream.finish({ code: Status.UNAVAILABLE, message: reason, delivery: 'not sent' });
     }
@@ -214,7 +212,7 @@ export class Sender implements StreamHost {
   }
 
   #mayStart(): boolean {
-    return !this.#stopped && this.streams.size < this.#maxStreams && this.#output.writable && !this.exhausted;
+    return this.streams.size < this.#maxStreams && this.#output.writable && !this.exhausted;
   }
 
   #start(stream: Stream): void {

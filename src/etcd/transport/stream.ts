@@ -56,6 +56,7 @@ export class Stream implements Call, MessageSink {
   #reader: MessageReader | undefined;
   #receiveWindow = STREAM_WINDOW;
   #uncredited = 0;
+  #consuming = false;
   #held: Buffer[] | undefined;
   /** The peer has ended the stream. */
   #remoteEnd: CallEnd | undefined;
@@ -93,6 +94,9 @@ export class Stream implements Call, MessageSink {
 
   resume(): void {
     this.paused = false;
+    if (this.#consuming) {
+      return; // called by a handler: who called that one goes on, in order
+    }
     while (this.#held !== undefined && this.#held.length > 0 && !this.paused && !this.finished) {
       const chunk = this.#held.shift() as Buffer;
       this.#host.held(-chunk.length);
@@ -230,6 +234,7 @@ export class Stream implements Call, MessageSink {
   #consume(data: Buffer): void {
     this.#reader ??= new MessageReader(this, this.#host.maxMessageBytes);
     let taken: number;
+    this.#consuming = true;
     try {
       taken = this.#reader.read(data);
     } catch (error) {
@@ -238,6 +243,8 @@ export class Stream implements Call, MessageSink {
       }
       this.abort(ErrorCode.CANCEL, error.code, error.message);
       return;
+    } finally {
+      this.#consuming = false;
     }
     if (this.finished) {
       return;

@@ -280,13 +280,15 @@ describe('a connection', () => {
   });
 
   it('after GOAWAY opens no stream for calls that wait for one', async () => {
-    const { connection, peer } = await server.connect({}, [[3, 1]]);
-    const calls = ['1', '2', '3'].map((text) =>
-      failureOf(connection.unary('/a/B', Buffer.from(text), later())),
-    );
-    await peer.next('headers');
-    peer.send(goawayFrame(0, 0));
-    assert.deepEqual(await Promise.all(calls), ['14 not sent', '14 not sent', '14 not sent']);
+    const { connection, peer } = await server.connect({}, [[3, 2]]);
+    const calls = ['1', '2', '3', '4'].map((text) => connection.unary('/a/B', Buffer.from(text), later()));
+    await peer.next('headers', ({ streamId }) => streamId === 1);
+    await peer.next('headers', ({ streamId }) => streamId === 3);
+    const failures = Promise.all(calls.slice(1).map(failureOf));
+    peer.send(goawayFrame(1, 0));
+    assert.deepEqual(await failures, ['14 not sent', '14 not sent', '14 not sent']);
+    peer.answer(1, Buffer.from('fine'));
+    assert.equal(`${await calls[0]}`, 'fine');
     await peer.closed;
     assert.equal(
       peer.seen.some(({ type }) => type === 'headers'),

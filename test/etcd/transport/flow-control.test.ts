@@ -214,6 +214,26 @@ describe('flow control', () => {
     assert.equal((await slow.ended).code, 0);
   });
 
+  it('keeps the order when a handler pauses and resumes', async () => {
+    const { connection, peer } = await server.connect();
+    const slow = start(connection);
+    const { streamId } = await peer.next('headers');
+    slow.call.pause();
+    const chunk = (...texts: string[]) =>
+      dataFrame(streamId, Buffer.concat(texts.map((text) => framed(Buffer.from(text)))), false);
+    peer.send(headOf(streamId), chunk('a', 'b'), chunk('c', 'd'), trailersOf(streamId));
+    await settled(peer);
+    const push = slow.messages.push.bind(slow.messages);
+    slow.messages.push = (message) => {
+      slow.call.pause();
+      slow.call.resume();
+      return push(message);
+    };
+    slow.call.resume();
+    assert.equal(slow.messages.join(''), 'abcd');
+    assert.equal((await slow.ended).code, 0);
+  });
+
   it('resets a stream that ignores its window', async () => {
     const { connection, peer } = await server.connect();
     const slow = start(connection);

@@ -143,6 +143,16 @@ describe('the frame codec', () => {
     assert.deepEqual(parse(raw(0x1, 0x4 | 0x8 | 0x20, 1, both)), [['headers', 1, '82', false]]);
   });
 
+  it('dispatches nothing after it was stopped', () => {
+    const { events, parser } = recorder();
+    const ping = pingFrame(Buffer.alloc(8), false);
+    parser.push(ping.subarray(0, 12));
+    parser.stop();
+    parser.push(ping.subarray(12));
+    parser.push(ping);
+    assert.deepEqual(events, []);
+  });
+
   it('ignores types and flags that it does not know, and the reserved bit', () => {
     assert.deepEqual(parse(raw(0xbe, 0xff, 7, Buffer.from('?')), raw(0x6, 0xfe, 0, Buffer.alloc(8))), [
       ['ping', '0000000000000000', false],
