@@ -4,8 +4,8 @@ import { Status, TransportError } from './transport/errors.js';
 /** How long an endpoint may take to be connected, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 4_000;
 /** A silent connection with calls under way is pinged after this, and given up if that is not answered either. */
-const PING_INTERVAL_MS = 2_000;
-const PING_TIMEOUT_MS = 3_000;
+const PING_INTERVAL_MS = 1_500;
+const PING_TIMEOUT_MS = 2_500;
 /** The longest message that is taken from etcd; a page of a range is much shorter. */
 const MAX_MESSAGE_BYTES = 256 << 20;
 /** Between two attempts to connect, in milliseconds; doubled each time, and never the same twice. */
