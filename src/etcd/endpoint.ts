@@ -17,7 +17,7 @@ const LONGEST_SUSPECT_MS = 30_000;
 
 type State =
   | { name: 'idle' }
-  | { name: 'connecting'; opening: Promise<Connection> }
+  | { name: 'connecting'; opening: Promise<Connection>; cancel: AbortController }
   | { name: 'open'; opening: Promise<Connection>; connection: Connection }
   | { name: 'waiting'; timer: NodeJS.Timeout; reason: Error }
   | { name: 'closed' };
@@ -98,6 +98,8 @@ export class Endpoint {
   close(): void {
     if (this.#state.name === 'waiting') {
       clearTimeout(this.#state.timer);
+    } else if (this.#state.name === 'connecting') {
+      this.#state.cancel.abort();
     }
     this.#state = { name: 'closed' };
     for (const connection of this.#connections) {
@@ -106,12 +108,14 @@ export class Endpoint {
   }
 
   #open(): Promise<Connection> {
+    const cancel = new AbortController();
     let opened: Connection | undefined;
     const opening: Promise<Connection> = Connection.open(this.target, {
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       pingIntervalMs: PING_INTERVAL_MS,
       pingTimeoutMs: PING_TIMEOUT_MS,
       maxMessageBytes: MAX_MESSAGE_BYTES,
+      signal: cancel.signal,
       onClose: (reason) => {
         if (opened !== undefined) {
           this.#connections.delete(opened);
@@ -128,7 +132,7 @@ export class Endpoint {
         throw error;
       },
     );
-    this.#state = { name: 'connecting', opening };
+    this.#state = { name: 'connecting', opening, cancel };
     opening.catch(() => undefined); // in the background nobody waits for it; `waiting` keeps the reason
     return opening;
   }
