@@ -77,9 +77,15 @@ export class Connection {
   static async open(target: ConnectionTarget, options: ConnectionOptions = {}): Promise<Connection> {
     const { connectTimeoutMs = 5_000 } = options;
     const startedAt = performance.now();
-    const socket = await dial(target, connectTimeoutMs);
+    const socket = await dial(target, connectTimeoutMs, options.signal);
     const connection = new Connection(socket, target, options);
-    await connection.#exchangeSettings(connectTimeoutMs - (performance.now() - startedAt), address(target));
+    const cancel = () => connection.#close(new Error('the connection is not wanted any more'));
+    options.signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      await connection.#exchangeSettings(connectTimeoutMs - (performance.now() - startedAt), address(target));
+    } finally {
+      options.signal?.removeEventListener('abort', cancel);
+    }
     return connection;
   }
 

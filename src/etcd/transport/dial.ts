@@ -4,16 +4,19 @@ import { Status, TransportError } from './errors.js';
 import type { ConnectionTarget } from './options.js';
 
 /** A connected socket, over which TLS has agreed on HTTP/2 and verified the peer. Rejects with a TransportError. */
-export function dial(target: ConnectionTarget, timeoutMs: number): Promise<Socket> {
+export function dial(target: ConnectionTarget, timeoutMs: number, signal?: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let socket: Socket;
     const fail = (error: Error) => {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', cancel);
       socket?.destroy();
       socket?.on('error', () => undefined); // it has failed already; the first error is reported
       const text = `${address(target)}: ${messageOf(error)}`;
       reject(new TransportError(Status.UNAVAILABLE, text, 'not sent', { cause: error }));
     };
+    const cancel = () => fail(new Error('the connection is not wanted any more'));
+    signal?.addEventListener('abort', cancel, { once: true });
     const timer = setTimeout(() => fail(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs);
     try {
       socket = target.tls === undefined ? plainSocket(target) : tlsSocket(target, target.tls);
@@ -31,6 +34,7 @@ export function dial(target: ConnectionTarget, timeoutMs: number): Promise<Socke
         return;
       }
       clearTimeout(timer);
+      signal?.removeEventListener('abort', cancel);
       socket.off('error', fail);
       socket.off('close', closed);
       resolve(socket);

@@ -69,7 +69,7 @@ export class Keepalive {
       return this.#waitingMs >= this.#options.pingTimeoutMs ? 'dead' : undefined;
     }
     if (!callsOpen) {
-      this.#silentMs = 0;
+      // Silence is not forgotten: calls with short deadlines may come and go on a connection that is dead.
       return undefined;
     }
     this.#silentMs += elapsed;

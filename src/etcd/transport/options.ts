@@ -15,6 +15,8 @@ export interface ConnectionOptions {
   pingTimeoutMs?: number;
   /** The largest message that is taken; 256 MiB. */
   maxMessageBytes?: number;
+  /** Gives up connecting; without effect once the connection is open. */
+  signal?: AbortSignal | undefined;
   /** Once, when an opened connection is closed; without a reason after `close` and `drain`. */
   onClose?: (reason: Error | undefined) => void;
 }
