@@ -33,6 +33,7 @@ export function dashboard(context: OsbContext) {
   const pages = new LRUCache<string, Page>({
     max: MOST_PAGES,
     ttl: FRESH_MS,
+    ttlResolution: 0,
     fetchMethod: (id) => {
       takeRead();
       return render(context, id);

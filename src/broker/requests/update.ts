@@ -47,13 +47,28 @@ async function applyUpdate(
   until: number,
 ): Promise<InstanceRecord> {
   const { instance_id } = request;
-  while (performance.now() < until) {
-    const stored = await records.readInstance(instance_id);
+  let stored = cache.get(instance_id);
+  let isFresh = false;
+  for (let round = 0; performance.now() < until; round += 1) {
     if (stored === undefined) {
-      throw new NotFound('The service instance does not exist.');
+      stored = await records.readInstance(instance_id);
+      isFresh = true;
+      if (stored === undefined) {
+        throw new NotFound('The service instance does not exist.');
+      }
     }
     const operation = openOperation('update', { instance_id }, session.id);
-    const next = decideUpdate(catalog, stored.value, request, operation.started_at);
+    let next: InstanceRecord;
+    try {
+      next = decideUpdate(catalog, stored.value, request, operation.started_at);
+    } catch (error) {
+      // An instance from the cache may be long gone or changed; a refusal is only given on a fresh one.
+      if (isFresh) {
+        throw error;
+      }
+      stored = undefined;
+      continue;
+    }
     const result = await records.change({
       instance: { id: instance_id, expected: stored, next },
       finished: [finish(operation, 'succeeded')],
@@ -62,7 +77,12 @@ async function applyUpdate(
       cache.set(instance_id, { value: next, revision: result.revision });
       return next;
     }
-    await sleep(Math.random() * PAUSE_MS);
+    stored = result.instance;
+    isFresh = true;
+    if (round > 0) {
+      await sleep(Math.random() * PAUSE_MS);
+      stored = undefined;
+    }
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');
 }

@@ -3,7 +3,7 @@ import { InvalidRequest } from '../../broker/errors.js';
 import type { JsonObject } from '../../broker/model.js';
 
 /**
- * The fields of a request. Generated clients send every optional field, set or not, so one rule holds for all of them:
+ * The fields of a request's body. Generated clients send every optional field, set or not, so one rule holds for all of them:
  * null, an empty text and an empty object say the same as leaving the field out.
  */
 
@@ -121,7 +121,7 @@ export function maintenanceVersion(fields: JsonObject): string | undefined {
 /** `accepts_incomplete` of the query string. @throws InvalidRequest */
 export function acceptsIncomplete(request: Request): boolean {
   const value = request.query.accepts_incomplete;
-  if (value === undefined || value === '' || value === 'false') {
+  if (value === undefined || value === 'false') {
     return false;
   }
   if (value === 'true') {
