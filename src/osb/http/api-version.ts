@@ -8,7 +8,7 @@ const OLDEST_MINOR = 13;
  * minor versions only add.
  */
 export function apiVersion(request: Request, _response: Response, next: NextFunction): void {
-  // Written so that what is no number is refused as well.
+  // Not `<`, since a malformed header gives NaN.
   if (!(minorVersion(request) >= OLDEST_MINOR)) {
     throw new HttpError(
       412,
