@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import path from 'node:path';
 import type { EncryptionKey } from '../credentials/seal.js';
 import { type BrokerCredentials, readBrokerCredentials, readEncryptionKeys } from './broker-access.js';
@@ -22,8 +23,11 @@ export interface Config {
   publicUrl?: string;
   /** Part of the deployments' names: `bmix-<region>-yp-<instance>`. */
   region: string;
-  /** How many proxies stand before the broker and may say who the client is. */
-  trustProxy: number;
+  /**
+   * Who may say in `X-Forwarded-For` who the client is: so many proxies in a row, whoever they are, or those with
+   * these addresses or in these networks.
+   */
+  trustProxy: number | string[];
   logLevel: LogLevel;
   /** Absolute path of the catalog file. */
   catalogPath: string;
@@ -68,11 +72,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     port,
     ...(publicUrl === undefined ? {} : { publicUrl }),
     region: readRegion(env),
-    trustProxy: wholeNumber(env, 'TRUST_PROXY', {
-      lowest: 0,
-      highest: 20,
-      byDefault: cloudFoundry.isApplication ? 1 : 0, // the platform's router
-    }),
+    // On Cloud Foundry it is the platform's router.
+    trustProxy: readTrustProxy(env, cloudFoundry.isApplication ? 1 : 0),
     logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),
     catalogPath: path.resolve(text(env, 'CATALOG') ?? path.join(PACKAGE_ROOT, 'catalog.json')),
     dataDir: path.resolve(text(env, 'DATA_DIR') ?? 'data'),
@@ -110,6 +111,32 @@ function readRegion(env: NodeJS.ProcessEnv): string {
     );
   }
   return region;
+}
+
+const NAMED_NETWORKS = new Set(['loopback', 'linklocal', 'uniquelocal']);
+
+function readTrustProxy(env: NodeJS.ProcessEnv, byDefault: number): number | string[] {
+  const value = text(env, 'TRUST_PROXY');
+  if (value === undefined || /^[0-9]+$/.test(value)) {
+    return wholeNumber(env, 'TRUST_PROXY', { lowest: 0, highest: 20, byDefault });
+  }
+  const networks = value.split(',').map((network) => network.trim());
+  const bad = networks.find((network) => !NAMED_NETWORKS.has(network) && !isNetwork(network));
+  if (bad !== undefined) {
+    throw new ConfigError(
+      `TRUST_PROXY holds ${quote(bad)}; set it to the addresses or networks of the proxies, such as "10.0.0.0/8,loopback", or to how many there are.`,
+    );
+  }
+  return networks;
+}
+
+/** An address, or one with the length of a network's prefix. */
+function isNetwork(network: string): boolean {
+  const [address = '', length, ...rest] = network.split('/');
+  const bits = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;
+  const isLength =
+    length === undefined || (/^[0-9]{1,3}$/.test(length) && Number(length) > 0 && Number(length) <= bits);
+  return bits > 0 && isLength && rest.length === 0;
 }
 
 function readPublicUrl(env: NodeJS.ProcessEnv): string | undefined {

@@ -16,6 +16,8 @@ export class Metrics {
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     registers: [this.#registry],
   });
+  /** Looking a series up by its labels costs more than counting. There are as many as in the registry. */
+  readonly #series = new Map<string, { observe(seconds: number): void }>();
   readonly #operations = new Counter({
     name: 'broker_operations_total',
     help: 'Operations that ended, by kind and result.',
@@ -52,7 +54,13 @@ export class Metrics {
   }
 
   request(method: string, route: string, status: number, seconds: number): void {
-    this.#requests.labels(method, route, String(status)).observe(seconds);
+    const key = `${method} ${route} ${status}`;
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = this.#requests.labels(method, route, String(status));
+      this.#series.set(key, series);
+    }
+    series.observe(seconds);
   }
 
   operation(kind: string, result: string): void {

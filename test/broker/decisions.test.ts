@@ -109,7 +109,6 @@ describe('Comparison of requests', () => {
     { plan_id: 'x' },
     { app_guid: 'x' },
     { predecessor_binding_id: 'x' },
-    { bind_resource: {} },
     { bind_resource: { app_guid: 'x' } },
     { parameters: { access: 'readonly' } },
   ]) {
@@ -137,7 +136,8 @@ const plan = (id: string, planUpdateable = true): ServicePlan => ({
     bind: () => [],
   },
 });
-const PLANS = [plan('plan'), plan('larger'), plan('fixed', false)];
+const { maintenanceInfo: _, ...unmaintained } = plan('unmaintained');
+const PLANS = [plan('plan'), plan('larger'), plan('fixed', false), unmaintained];
 const CATALOG = {
   findService: (id: string) => (id === 'service' ? {} : undefined),
   findPlan: (service: string, id: string) =>
@@ -167,9 +167,16 @@ describe('Decision on an update', () => {
     );
   });
 
+  it('a change of plan brings the maintenance version of the new plan', () => {
+    const old = { ...INSTANCE, maintenance_version: '0.9.0' };
+    assert.equal(decide({ plan_id: 'larger' }, old).maintenance_version, '1.0.0');
+    assert.equal(decide({ plan_id: 'plan', parameters: {} }, old).maintenance_version, '0.9.0');
+    assert.equal('maintenance_version' in decide({ plan_id: 'unmaintained' }, old), false);
+  });
+
   it('fields of a newer release survive', () => {
     const newer = { ...INSTANCE, of_a_newer_release: { a: 1 } };
-    assert.deepEqual(decide({ plan_id: 'larger' }, newer), { ...newer, plan_id: 'larger', updated_at: now });
+    assert.deepEqual(decide({ parameters: {} }, newer), { ...newer, updated_at: now });
   });
 
   it('does not change what it was given', () => {

@@ -125,6 +125,11 @@ describe('readConfig', () => {
     assert.equal(readConfig(env).publicUrl, 'https://b.example.com');
     assert.equal(readConfig(env).trustProxy, 1);
     assert.equal(readConfig({ ...env, TRUST_PROXY: '0' }).trustProxy, 0);
+    assert.deepEqual(readConfig({ ...env, TRUST_PROXY: '10.0.0.0/8, loopback,fd00::/8' }).trustProxy, [
+      '10.0.0.0/8',
+      'loopback',
+      'fd00::/8',
+    ]);
     assert.equal(readConfig({ ...env, PUBLIC_URL: 'https://x.example/' }).publicUrl, 'https://x.example');
     assert.equal(readConfig({ ...env, VCAP_APPLICATION: '{"uris":[]}' }).publicUrl, 'http://localhost:61001');
   });
@@ -151,6 +156,8 @@ describe('readConfig', () => {
       ['an even number of members', { EMBEDDED_MEMBERS: '2' }, /^EMBEDDED_MEMBERS is 2; .*1, 3 or 5/],
       ['too many members', { EMBEDDED_MEMBERS: '7' }, /^EMBEDDED_MEMBERS/],
       ['half a number of proxies', { TRUST_PROXY: '1.5' }, /^TRUST_PROXY/],
+      ['a proxy that is no address', { TRUST_PROXY: '10.0.0.1,router' }, /^TRUST_PROXY holds "router"/],
+      ['a network that is too small', { TRUST_PROXY: '10.0.0.0/33' }, /^TRUST_PROXY/],
       [
         'a user without a password',
         { BROKER_USERNAME: 'u' },

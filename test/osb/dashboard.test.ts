@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mock } from 'node:test';
+import { dashboard } from '../../src/dashboard/page.js';
+import type { OsbContext } from '../../src/osb/context.js';
 import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
 
 describe('GET /dashboard/:deployment_id', () => {
@@ -52,6 +55,60 @@ describe('GET /dashboard/:deployment_id', () => {
       assert.doesNotMatch(page.text, /<script/);
     }
     assert.equal((await broker.send('GET', '/dashboard/%ff')).status, 400);
+  });
+
+  it('a browser gets a page at / and no icon, without a login', async () => {
+    const front = await open(`${broker.url}/`);
+    assert.equal(front.status, 200);
+    assert.match(front.headers['content-type'] ?? '', /^text\/html/);
+    assert.match(front.text, /service broker/);
+    const icon = await open(`${broker.url}/favicon.ico`);
+    assert.equal(icon.status, 204);
+    assert.equal(icon.text, '');
+  });
+
+  it('etcd is read once for all who ask for a page within two seconds, and 20 times a second at most', async () => {
+    let reads = 0;
+    const context = {
+      broker: {
+        records: {
+          readInstanceOfDeployment: async () => {
+            reads += 1;
+          },
+        },
+      },
+    } as unknown as OsbContext;
+    const clock = mock.method(performance, 'now', () => 10_000);
+    const show = dashboard(context);
+    const ask = async (deployment_id: string): Promise<number> => {
+      let sent = 0;
+      const response = {
+        status(status: number) {
+          sent = status;
+          return response;
+        },
+        type: () => response,
+        send: () => undefined,
+      };
+      await show({ params: { deployment_id } } as never, response as never);
+      return sent;
+    };
+    const id = (index: number) => String(index).padStart(24, '0');
+    try {
+      const same = await Promise.all(Array.from({ length: 100 }, () => ask(id(0))));
+      assert.deepEqual(same, Array(100).fill(404));
+      assert.equal(reads, 1);
+      const others = await Promise.allSettled(Array.from({ length: 100 }, (_, index) => ask(id(index))));
+      assert.equal(reads, 20);
+      const refused = others.filter(({ status }) => status === 'rejected');
+      assert.equal(refused.length, 80);
+      assert.equal((refused[0] as PromiseRejectedResult).reason.status, 503);
+      clock.mock.mockImplementation(() => 12_001);
+      assert.equal(await ask(id(0)), 404);
+      assert.equal(reads, 21, 'a page is not shown for longer than two seconds');
+    } finally {
+      clock.mock.restore();
+    }
   });
 
   it('is named by the public address of the broker', async () => {

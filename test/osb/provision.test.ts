@@ -53,12 +53,12 @@ describe('PUT /v2/service_instances/:instance_id', () => {
   });
 
   for (const [what, fields] of [
-    ['unknown parameters', { parameters: { db_version: '3.2.13' } }],
+    ['unknown parameters', { parameters: { nonsense: 1 } }],
     ['parameters that are an array', { parameters: [] }],
     ['parameters that are a text', { parameters: 'x' }],
     ['a context that is a text', { context: 'x' }],
     ['maintenance_info that is a text', { maintenance_info: '1.0.0' }],
-    ['maintenance_info without a version', { maintenance_info: {} }],
+    ['maintenance_info without a version', { maintenance_info: { description: 'x' } }],
     ['a version that is a number', { maintenance_info: { version: 1 } }],
     ['an unknown service', { service_id: 'unknown' }],
     ['an unknown plan', { plan_id: 'unknown' }],
@@ -79,6 +79,37 @@ describe('PUT /v2/service_instances/:instance_id', () => {
       assertError(await broker.send('GET', instancePath('bad')), 404);
     });
   }
+
+  for (const [name, value, text] of [
+    [
+      'source_service_instance_id',
+      '4f1b',
+      /^Bad parameters: source_service_instance_id needs a backup, .*not offer/,
+    ],
+    ['backup_id', '5'.repeat(24), /backup_id needs a backup/],
+    ['db_version', '3.2.13', /db_version can not be chosen: .*leave it out/],
+    ['cluster_id', 'c', /cluster_id needs the plan Enterprise/],
+  ] as const) {
+    it(`rules 8 and 15a: Compose's parameter ${name} is 400, which says what it needs`, async () => {
+      await assertNothingChanges(broker, async () => {
+        const reply = await broker.provision('bad', { parameters: { [name]: value, nonsense: 1 } });
+        assertError(reply, 400);
+        assert.match(reply.body.description, text);
+        assert.match(reply.body.description, /nonsense is not known/);
+      });
+    });
+  }
+
+  it('optional fields that are sent empty count as absent', async () => {
+    for (const [status, fields] of [
+      [201, { parameters: null, context: null, maintenance_info: {} }],
+      [200, {}],
+      [200, { parameters: {}, context: {}, maintenance_info: null }],
+      [200, { parameters: '', context: '', maintenance_info: { version: '', description: '' } }],
+    ] as const) {
+      assert.equal((await broker.provision('empty', fields)).status, status, JSON.stringify(fields));
+    }
+  });
 
   for (const value of ['yes', '1', 'TRUE', '']) {
     it(`rule 9: accepts_incomplete=${value} is 400 and nothing is created`, async () => {

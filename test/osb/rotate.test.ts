@@ -86,7 +86,6 @@ describe('Rotation of a binding', () => {
     ['that does not exist', { predecessor_binding_id: 'none' }],
     ['of another instance', { predecessor_binding_id: 'elsewhere' }],
     ['that is the new one', { predecessor_binding_id: 'bad' }],
-    ['that is empty', { predecessor_binding_id: '' }],
     ['that is a number', { predecessor_binding_id: 5 }],
     ['with new parameters', { predecessor_binding_id: 'old', parameters: { access: 'readonly' } }],
     ['with an unknown plan', { predecessor_binding_id: 'old', plan_id: 'unknown' }],

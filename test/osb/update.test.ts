@@ -3,11 +3,18 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { BrokerParts } from '../../src/broker/parts.js';
+import { InstanceCache } from '../../src/broker/requests/instance-cache.js';
+import { Turns } from '../../src/broker/requests/turns.js';
+import { update as updateInstance } from '../../src/broker/requests/update.js';
+import { loadCatalog } from '../../src/catalog/catalog.js';
 import { readConfig } from '../../src/config/config.js';
 import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
+import { OtherReplica } from '../support/other-replica.js';
 import { assertError, assertNothingChanges } from '../support/replies.js';
 
 const SMALL = '0d6e4a55-5b5f-4c0e-9f6a-3a2f3a8a1b01';
+const FREE = '0d6e4a55-5b5f-4c0e-9f6a-3a2f3a8a1b03';
 const FIXED = '0d6e4a55-5b5f-4c0e-9f6a-3a2f3a8a1b02';
 
 describe('PATCH /v2/service_instances/:instance_id', () => {
@@ -17,7 +24,7 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'compose-etcd-broker-test-'));
     const file = path.join(folder, 'catalog.json');
-    await writeFile(file, JSON.stringify(catalogOfThreePlans()));
+    await writeFile(file, JSON.stringify(catalogOfFourPlans()));
     broker = await startTestBroker({ CATALOG: file });
     assert.equal((await broker.provision('i', { parameters: { size: 1, kept: 'yes' } })).status, 201);
     assert.equal((await broker.provision('fixed', { plan_id: FIXED })).status, 201);
@@ -42,6 +49,17 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
     assert.deepEqual(await fetch('i'), before);
     assert.equal((await update('i', {})).status, 200);
     assert.deepEqual(await fetch('i'), before);
+    const empty = { plan_id: '', parameters: null, context: {}, maintenance_info: {}, previous_values: {} };
+    assert.equal((await update('i', empty)).status, 200);
+    assert.deepEqual(await fetch('i'), before);
+  });
+
+  it("rule 15a: Compose's parameters are 400, which says what they need", async () => {
+    for (const name of ['units', 'whitelist']) {
+      const reply = await update('i', { parameters: { [name]: 2 } });
+      assertError(reply, 400);
+      assert.match(reply.body.description, new RegExp(`^Bad parameters: ${name} needs .*leave it out`));
+    }
   });
 
   it('rule 10: parameters that are given replace those of the same name', async () => {
@@ -52,10 +70,17 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
   });
 
   it('rule 10: a change of plan is 200, there and back, and the same again is 200', async () => {
-    for (const plan_id of [SMALL, SMALL, broker.plan.id]) {
+    for (const [plan_id, version] of [
+      [SMALL, '2.0.0'],
+      [SMALL, '2.0.0'],
+      [FREE, undefined],
+      [broker.plan.id, broker.plan.maintenanceInfo?.version],
+    ]) {
       const previous_values = { plan_id: (await fetch('i')).plan_id, service_id: broker.service.id };
       assert.equal((await update('i', { plan_id, previous_values }, '?accepts_incomplete=true')).status, 200);
-      assert.equal((await fetch('i')).plan_id, plan_id);
+      const now = await fetch('i');
+      assert.equal(now.plan_id, plan_id);
+      assert.equal(now.maintenance_info?.version, version, 'the maintenance version is that of the plan');
     }
   });
 
@@ -75,7 +100,6 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
     ['good parameters and an unknown plan', { parameters: { size: 3 }, plan_id: 'unknown' }, 400],
     ['a good plan and bad parameters', { plan_id: SMALL, parameters: { size: 'large' } }, 400],
     ['a number as plan_id', { plan_id: 1 }, 400],
-    ['an empty plan_id', { plan_id: '' }, 400],
     ['a context of another type', { context: [] }, 400],
     ['previous_values of another type', { previous_values: 'x' }, 400],
     ['another version', { maintenance_info: { version: '9.9.9' } }, 422, 'MaintenanceInfoConflict'],
@@ -122,14 +146,34 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
     });
   });
 
-  it('twenty at once all end well, and none is lost', async () => {
-    const replies = await Promise.all(
-      Array.from({ length: 20 }, (_, index) => update('i', { parameters: { size: index } })),
-    );
-    for (const { status, text } of replies) {
-      assert.equal(status, 200, text);
+  it('150 at once, and 30 at another replica, all end well and none is lost', async () => {
+    const other = await OtherReplica.join(broker);
+    try {
+      const parts = {
+        records: other.records,
+        cache: new InstanceCache(),
+        session: other,
+      } as unknown as BrokerParts;
+      const turns = new Turns();
+      const catalog = loadCatalog(path.join(folder, 'catalog.json'));
+      const here = Array.from({ length: 150 }, (_, size) => update('i', { parameters: { size } }));
+      const there = Array.from({ length: 30 }, () =>
+        updateInstance(parts, catalog, turns, {
+          instance_id: 'i',
+          service_id: broker.service.id,
+          parameters: { kept: 'always' },
+        }),
+      );
+      for (const { status, text } of await Promise.all(here)) {
+        assert.equal(status, 200, text);
+      }
+      await Promise.all(there);
+      const { parameters } = await fetch('i');
+      assert.equal(parameters.kept, 'always');
+      assert.ok(parameters.size < 150);
+    } finally {
+      await other.leave();
     }
-    assert.equal((await fetch('i')).parameters.kept, 'yes');
   });
 
   it('binds made before and after a change of plan both work', async () => {
@@ -146,8 +190,8 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
   });
 });
 
-/** The catalog with parameters for instances and two plans more, one of which can not be left. */
-function catalogOfThreePlans(): unknown {
+/** The catalog with parameters for instances and three plans more, one of which can not be left. */
+function catalogOfFourPlans(): unknown {
   const catalog = JSON.parse(readFileSync(readConfig({}).catalogPath, 'utf8'));
   const [service] = catalog.services;
   const [plan] = service.plans;
@@ -159,7 +203,8 @@ function catalogOfThreePlans(): unknown {
   }
   service.plans = [
     plan,
-    { ...plan, id: SMALL, name: 'Small' },
+    { ...plan, id: SMALL, name: 'Small', maintenance_info: { ...plan.maintenance_info, version: '2.0.0' } },
+    { ...plan, id: FREE, name: 'Free', maintenance_info: undefined },
     { ...plan, id: FIXED, name: 'Fixed', plan_updateable: false },
   ];
   return catalog;

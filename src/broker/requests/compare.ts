@@ -25,7 +25,8 @@ export function sameBinding(existing: BindingAttributes, asked: BindingAttribute
     existing.plan_id === asked.plan_id &&
     existing.app_guid === asked.app_guid &&
     existing.predecessor_binding_id === asked.predecessor_binding_id &&
-    isDeepStrictEqual(existing.bind_resource, asked.bind_resource) &&
+    // An empty one was kept as it came by older releases.
+    isDeepStrictEqual(existing.bind_resource ?? {}, asked.bind_resource ?? {}) &&
     isDeepStrictEqual(existing.parameters, asked.parameters)
   );
 }

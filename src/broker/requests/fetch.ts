@@ -39,8 +39,8 @@ export async function fetchBinding(
 const LONG_AGO = 'The last operation succeeded more than a day ago.';
 
 /**
- * The operation with the given id, or the latest of the resource. Finished operations stay readable for a day; what
- * is whole after that has been made with success.
+ * The operation with the given id, or the latest of the resource. Finished operations stay readable for a day.
+ * After that, an instance or binding that is there counts as made successfully.
  *
  * Specification: "Polling Last Operation".
  * @throws NotFound when there is none

@@ -32,10 +32,43 @@ export function assertMaintenanceVersion(plan: ServicePlan, asked: string | unde
   }
 }
 
+/** What users of IBM's Compose for etcd gave when they created or changed a service, and why it is refused here. */
+const COMPOSE_PARAMETERS: ReadonlyMap<string, string> = new Map([
+  ...['source_service_instance_id', 'backup_id'].map(
+    (name) =>
+      [
+        name,
+        'needs a backup, and this service broker does not offer backups yet; leave it out to get an empty deployment, and copy the keys into it',
+      ] as const,
+  ),
+  [
+    'db_version',
+    'can not be chosen: every deployment has the version of the etcd cluster that the operator runs; leave it out',
+  ],
+  [
+    'cluster_id',
+    'needs the plan Enterprise of Compose for etcd, and this service broker chooses the cluster by itself; leave it out',
+  ],
+  [
+    'units',
+    'needs scaling, which this service broker does not offer yet: a deployment has the storage of its plan; leave it out, or change the plan',
+  ],
+  [
+    'whitelist',
+    'needs the portals of Compose for etcd, and this service broker can not limit addresses yet; leave it out, and ask the operator for a firewall',
+  ],
+]);
+
 /** @throws InvalidRequest that names each bad parameter and what would be good */
 export function assertParameters(validate: ParameterValidator, parameters: JsonObject): void {
-  const problems = validate(parameters);
-  if (problems.length > 0) {
-    throw new InvalidRequest(`Bad parameters: ${problems.join('; ')}.`);
+  if (validate(parameters).length === 0) {
+    return;
   }
+  const known = Object.keys(parameters).filter((name) => COMPOSE_PARAMETERS.has(name));
+  const others = Object.entries(parameters).filter(([name]) => !COMPOSE_PARAMETERS.has(name));
+  const problems = [
+    ...known.map((name) => `${name} ${COMPOSE_PARAMETERS.get(name)}`),
+    ...validate(Object.fromEntries(others)),
+  ];
+  throw new InvalidRequest(`Bad parameters: ${problems.join('; ')}.`);
 }

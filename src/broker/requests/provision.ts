@@ -46,7 +46,7 @@ export async function provision(
     return { created: true, instance: next };
   }
   const existing = result.instance?.value;
-  // It may have been deleted between the two, which is an operation under way as well.
+  // When it was deleted between the two, that is an operation under way as well.
   if (existing === undefined || ON_INSTANCE.provision[existing.state] === 'refuse') {
     throw new ConcurrencyError();
   }

@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Catalog, ServicePlan } from '../../catalog/types.js';
 import { ConcurrencyError, InvalidRequest, NotFound, Unavailable, UnsupportedUpdate } from '../errors.js';
 import type { InstanceRecord, JsonObject } from '../model.js';
 import { finish, openOperation } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
 import { ON_INSTANCE } from './exclusion.js';
+import { ANSWER_WITHIN_MS } from './patience.js';
 import { assertMaintenanceVersion, assertParameters, requirePlan } from './plan-rules.js';
+import type { Turns } from './turns.js';
 
 export interface UpdateRequest {
   instance_id: string;
@@ -16,30 +19,56 @@ export interface UpdateRequest {
   maintenance_version?: string;
 }
 
-/** Of several updates at once one gets through in each round, so this many may meet. */
-const MOST_ROUNDS = 100;
+/** How long to wait before the next try after another replica was first, at most, in milliseconds. */
+const PAUSE_MS = 50;
 
 /**
  * Changes an instance's plan, parameters, context or maintenance version: one transaction, so a refused update has
- * changed nothing and nobody sees half of one.
+ * changed nothing and nobody sees half of one. Updates of one instance take turns.
  *
  * Specification: "Updating a Service Instance".
- * @throws NotFound, InvalidRequest, UnsupportedUpdate, MaintenanceInfoConflict, ConcurrencyError
+ * @throws NotFound, InvalidRequest, UnsupportedUpdate, MaintenanceInfoConflict, ConcurrencyError, Unavailable
  */
-export async function update(
+export function update(
   parts: BrokerParts,
   catalog: Catalog,
+  turns: Turns,
   request: UpdateRequest,
 ): Promise<InstanceRecord> {
-  const { records, cache, session } = parts;
+  const until = performance.now() + ANSWER_WITHIN_MS;
+  return turns.take(request.instance_id, until, () => applyUpdate(parts, catalog, request, until));
+}
+
+/** Tries until no other replica changes the instance between reading and writing it. */
+async function applyUpdate(
+  { records, cache, session }: BrokerParts,
+  catalog: Catalog,
+  request: UpdateRequest,
+  until: number,
+): Promise<InstanceRecord> {
   const { instance_id } = request;
-  let stored = await records.readInstance(instance_id);
-  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+  let stored = cache.get(instance_id);
+  let isFresh = false;
+  for (let round = 0; performance.now() < until; round += 1) {
     if (stored === undefined) {
-      throw new NotFound('The service instance does not exist.');
+      stored = await records.readInstance(instance_id);
+      isFresh = true;
+      if (stored === undefined) {
+        throw new NotFound('The service instance does not exist.');
+      }
     }
     const operation = openOperation('update', { instance_id }, session.id);
-    const next = decideUpdate(catalog, stored.value, request, operation.started_at);
+    let next: InstanceRecord;
+    try {
+      next = decideUpdate(catalog, stored.value, request, operation.started_at);
+    } catch (error) {
+      // An instance from the cache may be long gone or changed; a refusal is only given on a fresh one.
+      if (isFresh) {
+        throw error;
+      }
+      stored = undefined;
+      continue;
+    }
     const result = await records.change({
       instance: { id: instance_id, expected: stored, next },
       finished: [finish(operation, 'succeeded')],
@@ -49,6 +78,11 @@ export async function update(
       return next;
     }
     stored = result.instance;
+    isFresh = true;
+    if (round > 0) {
+      await sleep(Math.random() * PAUSE_MS);
+      stored = undefined;
+    }
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');
 }
@@ -73,21 +107,23 @@ export function decideUpdate(
     return { ...instance, context: request.context ?? instance.context, updated_at: now };
   }
   const plan = requirePlan(catalog, instance.service_id, planId);
-  if (plan.id !== instance.plan_id) {
+  const planChanges = plan.id !== instance.plan_id;
+  if (planChanges) {
     assertPlanChange(catalog.findPlan(instance.service_id, instance.plan_id), plan);
   }
   assertMaintenanceVersion(plan, request.maintenance_version);
   if (request.parameters !== undefined) {
     assertParameters(plan.validators.update, request.parameters);
   }
+  const { maintenance_version: before, ...rest } = instance;
+  // With the plan comes its maintenance version (specification: "Maintenance Info Object").
+  const version = request.maintenance_version ?? (planChanges ? plan.maintenanceInfo?.version : before);
   return {
-    ...instance,
+    ...rest,
     plan_id: plan.id,
     parameters: { ...instance.parameters, ...request.parameters },
     context: request.context ?? instance.context,
-    ...(request.maintenance_version === undefined
-      ? {}
-      : { maintenance_version: request.maintenance_version }),
+    ...(version === undefined ? {} : { maintenance_version: version }),
     updated_at: now,
   };
 }

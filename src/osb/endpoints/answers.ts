@@ -1,12 +1,18 @@
+import type { Request } from 'express';
 import type { BindingRecord } from '../../broker/model.js';
 import { availableCredentials, endpointObjects } from '../../credentials/available-credentials.js';
 import { dashboardUrl } from '../../dashboard/page.js';
 import type { OsbContext } from '../context.js';
+import { minorVersion } from '../http/api-version.js';
+
+/** `endpoints` of a binding came with 2.15. */
+const ENDPOINTS_SINCE = 15;
 
 /** The body of an answer that hands out a binding (specification: "Binding", "Fetching a Service Binding"). */
 export function bindingBody(
   { broker, service }: OsbContext,
   binding: BindingRecord,
+  request: Request,
 ): { [field: string]: unknown } {
   const password = broker.seals.open(binding.sealed_password, binding.username);
   const { expiry } = binding;
@@ -15,7 +21,8 @@ export function bindingBody(
       ? {}
       : { metadata: { expires_at: expiry.expires_at, renew_before: expiry.renew_before } }),
     credentials: availableCredentials(service, { ...binding, password }),
-    endpoints: endpointObjects(service.endpoints),
+    // The last Kubernetes client speaks 2.14 and fails on the ports, which it takes for numbers.
+    ...(minorVersion(request) < ENDPOINTS_SINCE ? {} : { endpoints: endpointObjects(service.endpoints) }),
   };
 }
 

@@ -10,6 +10,7 @@ import {
   bindingId,
   bodyOf,
   instanceId,
+  optionalFields,
   optionalObject,
   optionalText,
   requiredText,
@@ -23,7 +24,10 @@ export function bind(context: OsbContext): Endpoint {
     if (answer.kind === 'accepted') {
       return { status: 202, body: { operation: answer.operationId } };
     }
-    return { status: answer.kind === 'created' ? 201 : 200, body: bindingBody(context, answer.binding) };
+    return {
+      status: answer.kind === 'created' ? 201 : 200,
+      body: bindingBody(context, answer.binding, request),
+    };
   };
 }
 
@@ -34,7 +38,7 @@ async function parse(context: OsbContext, request: Request): Promise<BindRequest
   const body = bodyOf(request);
   const predecessor = optionalText(body, 'predecessor_binding_id');
   optionalObject(body, 'context');
-  const bindResource = optionalObject(body, 'bind_resource');
+  const bindResource = optionalFields(body, 'bind_resource');
   const parameters = optionalObject(body, 'parameters') ?? {};
   const named =
     predecessor === undefined

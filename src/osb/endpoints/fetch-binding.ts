@@ -10,7 +10,7 @@ export function fetchBinding(context: OsbContext): Endpoint {
     const binding = await fetch(context.broker, instanceId(request), bindingId(request));
     return {
       status: 200,
-      body: { ...bindingBody(context, binding), parameters: binding.attributes.parameters },
+      body: { ...bindingBody(context, binding, request), parameters: binding.attributes.parameters },
     };
   };
 }

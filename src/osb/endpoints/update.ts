@@ -1,4 +1,5 @@
 import type { Request } from 'express';
+import { Turns } from '../../broker/requests/turns.js';
 import { type UpdateRequest, update as updateInstance } from '../../broker/requests/update.js';
 import type { OsbContext } from '../context.js';
 import type { Endpoint } from '../http/endpoint.js';
@@ -7,6 +8,7 @@ import {
   bodyOf,
   instanceId,
   maintenanceVersion,
+  optionalFields,
   optionalObject,
   optionalText,
   requiredText,
@@ -15,8 +17,9 @@ import { instanceBody } from './answers.js';
 
 /** PATCH /v2/service_instances/:instance_id (specification: "Updating a Service Instance"). */
 export function update(context: OsbContext): Endpoint {
+  const turns = new Turns();
   return async (request) => {
-    const instance = await updateInstance(context.broker, context.catalog, parse(request));
+    const instance = await updateInstance(context.broker, context.catalog, turns, parse(request));
     return { status: 200, body: instanceBody(context, instance) };
   };
 }
@@ -25,7 +28,7 @@ function parse(request: Request): UpdateRequest {
   const instance_id = instanceId(request);
   acceptsIncomplete(request);
   const body = bodyOf(request);
-  optionalObject(body, 'previous_values');
+  optionalFields(body, 'previous_values');
   const plan_id = optionalText(body, 'plan_id');
   const parameters = optionalObject(body, 'parameters');
   const context = optionalObject(body, 'context');

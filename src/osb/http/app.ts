@@ -1,6 +1,7 @@
-import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { BrokerCredentials } from '../../config/config.js';
+import { favicon, frontPage } from '../../dashboard/front-page.js';
 import { dashboard } from '../../dashboard/page.js';
 import type { Logger } from '../../observability/log.js';
 import type { Metrics } from '../../observability/metrics.js';
@@ -18,15 +19,14 @@ import { update } from '../endpoints/update.js';
 import { apiVersion } from './api-version.js';
 import { authentication } from './authentication.js';
 import { serve } from './endpoint.js';
-import { HttpError, toErrorReply } from './errors.js';
+import { errorReply, LONGEST_BODY } from './error-reply.js';
+import { HttpError } from './errors.js';
 import { originatingIdentity, type RequestLocals, requestLog } from './request-log.js';
-
-/** The longest body that is read, in bytes. */
-export const LONGEST_BODY = 1 << 20;
 
 export interface AppParts extends OsbContext {
   credentials: readonly BrokerCredentials[];
-  trustProxy: number;
+  /** Express' setting "trust proxy": how many proxies, or which. */
+  trustProxy: number | string[];
   log: Logger;
   metrics: Metrics;
   readiness: ReadinessCheck;
@@ -37,7 +37,7 @@ export interface AppParts extends OsbContext {
 const INSTANCE = '/v2/service_instances/:instance_id';
 const BINDING = `${INSTANCE}/service_bindings/:binding_id`;
 
-/** The broker's HTTP face: each route with its file, in the order of the specification. */
+/** The broker's HTTP face: each route with its file. */
 export function createApp(parts: AppParts): Express {
   const { log, metrics } = parts;
   const app = express();
@@ -46,27 +46,12 @@ export function createApp(parts: AppParts): Express {
   app.set('trust proxy', parts.trustProxy);
   app.set('query parser', 'simple');
   app.use(requestLog(log, metrics));
-  const signedIn = authentication(parts.credentials);
+  const signedIn = authentication(parts.credentials, (address) => {
+    log.warn({ address }, 'Wrong credentials came so often that this address is turned away for a minute');
+  });
   // Before all others, since platforms ask for it most; each route that comes first would cost it a comparison.
   app.get('/v2/catalog', signedIn, apiVersion, originatingIdentity, catalog(parts));
-  app.param('instance_id', (_request, response, next, id: string) => {
-    (response.locals as RequestLocals).instance = id;
-    next();
-  });
-  app.param('binding_id', (_request, response, next, id: string) => {
-    (response.locals as RequestLocals).binding = id;
-    next();
-  });
-
-  app.get('/health', (_request, response) => {
-    response.json({ status: 'ok' });
-  });
-  app.get('/ready', async (_request, response) => {
-    const { ready, checks } = await parts.readiness.check();
-    response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', checks });
-  });
-  app.get('/dashboard/:deployment_id', helmet(), dashboard(parts));
-
+  openRoutes(app, parts);
   app.use(signedIn);
   app.get('/metrics', async (_request, response) => {
     // While etcd does not answer, the metrics are needed most; the counts are then those of the last time.
@@ -76,11 +61,45 @@ export function createApp(parts: AppParts): Express {
     await Promise.all([counted, parts.readiness.check()]);
     response.type(metrics.contentType).send(await metrics.text());
   });
+  brokerRoutes(app, parts);
+  app.use(() => {
+    throw new HttpError(
+      404,
+      'There is nothing at this address. The paths of this service broker begin with /v2/.',
+    );
+  });
+  app.use(errorReply(log));
+  return app;
+}
 
+/** What needs no login. */
+function openRoutes(app: Express, parts: AppParts): void {
+  app.get('/health', (_request, response) => {
+    response.json({ status: 'ok' });
+  });
+  app.get('/ready', async (_request, response) => {
+    const { ready, checks } = await parts.readiness.check();
+    response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', checks });
+  });
+  app.get('/', helmet(), frontPage);
+  app.get('/favicon.ico', favicon);
+  app.get('/dashboard/:deployment_id', helmet(), dashboard(parts));
+}
+
+/** The API of the specification, in its order. */
+function brokerRoutes(app: Express, parts: AppParts): void {
   app.use('/v2', apiVersion, originatingIdentity);
   app.all('/v2/catalog', methodNotAllowed('GET'));
   app.use('/v2', (_request, response, next) => {
     response.setHeader('Cache-Control', 'no-store');
+    next();
+  });
+  app.param('instance_id', (_request, response, next, id: string) => {
+    (response.locals as RequestLocals).instance = id;
+    next();
+  });
+  app.param('binding_id', (_request, response, next, id: string) => {
+    (response.locals as RequestLocals).binding = id;
     next();
   });
   // A platform may leave the content type out; nothing but JSON ever comes here.
@@ -106,58 +125,10 @@ export function createApp(parts: AppParts): Express {
     .get(serve(fetchBinding(parts)))
     .delete(serve(unbind(parts)))
     .all(methodNotAllowed('GET, PUT, DELETE'));
-
-  app.use(() => {
-    throw new HttpError(
-      404,
-      'There is nothing at this address. The paths of this service broker begin with /v2/.',
-    );
-  });
-  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
-    sendError(error, request, response, log);
-  });
-  return app;
 }
 
 function methodNotAllowed(allow: string) {
   return (): never => {
     throw new HttpError(405, `This address takes only the methods ${allow}.`, { Allow: allow });
   };
-}
-
-function sendError(thrown: unknown, request: Request, response: Response, log: Logger): void {
-  const { status, body, headers, isFault } = toErrorReply(refusal(thrown));
-  (response.locals as RequestLocals).failure = body.description;
-  if (isFault) {
-    const { name, message, stack, cause } = thrown as Error;
-    const reason = cause instanceof Error ? cause.message : message;
-    log.error({ method: request.method, error: name, reason, stack }, 'A request failed');
-  }
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
-  response.status(status).set(headers).json(body);
-}
-
-/** Express and its body parser describe bad requests by a status and a type. */
-function refusal(thrown: unknown): unknown {
-  const { status, type } = thrown as { status?: unknown; type?: unknown };
-  if (thrown instanceof HttpError || typeof status !== 'number' || status < 400 || status > 499) {
-    return thrown;
-  }
-  if (type === 'entity.too.large') {
-    return new HttpError(413, `The body is too large; at most ${LONGEST_BODY} bytes are read.`);
-  }
-  if (type === 'entity.parse.failed') {
-    return new HttpError(400, 'The body is not valid JSON.');
-  }
-  if (type === 'charset.unsupported' || type === 'encoding.unsupported') {
-    // The specification's "Content Type" has 400 for it.
-    return new HttpError(400, 'The body must be JSON in UTF-8, as it is or compressed with gzip.');
-  }
-  if (thrown instanceof URIError) {
-    return new HttpError(400, 'The address has a malformed percent-encoding.');
-  }
-  return new HttpError(status, 'The request is malformed.');
 }

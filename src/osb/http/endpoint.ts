@@ -11,7 +11,7 @@ export interface Answer {
 
 export type Endpoint = (request: Request) => Promise<Answer>;
 
-/** A little more than an operation is waited for, so that its own answer comes first. */
+/** A little after an operation's own answer is due, so that the operation's comes first. */
 const LATEST_ANSWER_MS = ANSWER_WITHIN_MS + 500;
 
 /**

@@ -2,6 +2,11 @@ import type { Request } from 'express';
 import { InvalidRequest } from '../../broker/errors.js';
 import type { JsonObject } from '../../broker/model.js';
 
+/**
+ * The fields of a request's body. Generated clients send every optional field, set or not, so one rule holds for all of them:
+ * null, an empty text and an empty object say the same as leaving the field out.
+ */
+
 /** Longer ids than this are refused; the platforms' are 36 characters. */
 const LONGEST_ID = 256;
 /** Text that is not well-formed Unicode has no UTF-8 form of its own, so two such ids could meet in one name. */
@@ -11,7 +16,7 @@ const DEEPEST = 20;
 const LARGEST_OBJECT = 512 << 10;
 
 /** Checks an id of the platform's, which may be any text. @throws InvalidRequest */
-export function checkId(name: string, id: string): string {
+function checkId(name: string, id: string): string {
   if (id === '' || id.length > LONGEST_ID || LONE_SURROGATE.test(id)) {
     throw new InvalidRequest(`${name} must be well-formed text of 1 to ${LONGEST_ID} characters.`);
   }
@@ -35,7 +40,7 @@ export function bodyOf(request: Request): JsonObject {
   return body;
 }
 
-/** A text that must be there and not be empty. @throws InvalidRequest */
+/** A text that must be there. @throws InvalidRequest */
 export function requiredText(fields: JsonObject, name: string): string {
   const value = optionalText(fields, name);
   if (value === undefined) {
@@ -44,22 +49,22 @@ export function requiredText(fields: JsonObject, name: string): string {
   return value;
 }
 
-/** A text that may be left out or null, but must not be empty. @throws InvalidRequest */
+/** @throws InvalidRequest when it is there and is not a text that can be kept */
 export function optionalText(fields: JsonObject, name: string): string | undefined {
   const value = fields[name];
-  if (value === undefined || value === null) {
+  if (isAbsent(value)) {
     return undefined;
   }
-  if (typeof value !== 'string' || value === '' || value.length > LONGEST_ID || LONE_SURROGATE.test(value)) {
+  if (typeof value !== 'string' || value.length > LONGEST_ID || LONE_SURROGATE.test(value)) {
     throw new InvalidRequest(`${name} must be a text of 1 to ${LONGEST_ID} characters.`);
   }
   return value;
 }
 
-/** An object that may be left out or null, and is neither too deep nor too large to keep. @throws InvalidRequest */
+/** @throws InvalidRequest when it is there and is not an object, or is too deep or too large to keep */
 export function optionalObject(fields: JsonObject, name: string): JsonObject | undefined {
   const value = fields[name];
-  if (value === undefined || value === null) {
+  if (isAbsent(value)) {
     return undefined;
   }
   if (!isObject(value)) {
@@ -73,6 +78,21 @@ export function optionalObject(fields: JsonObject, name: string): JsonObject | u
     throw new InvalidRequest(`${name} must not be larger than ${LARGEST_OBJECT} bytes.`);
   }
   return value;
+}
+
+/** Like {@link optionalObject}, for an object of the specification's own fields: those that are absent are left out. */
+export function optionalFields(fields: JsonObject, name: string): JsonObject | undefined {
+  const present = Object.entries(optionalObject(fields, name) ?? {}).filter(([, value]) => !isAbsent(value));
+  return present.length === 0 ? undefined : Object.fromEntries(present);
+}
+
+function isAbsent(value: unknown): boolean {
+  return (
+    value === undefined ||
+    value === null ||
+    value === '' ||
+    (isObject(value) && Object.keys(value).length === 0)
+  );
 }
 
 /** Goes level by level, since the stack is too small for the depth that a body may have. */
@@ -91,14 +111,11 @@ function isDeep(object: object): boolean {
 
 /** `maintenance_info.version`, the one field of it that counts. @throws InvalidRequest */
 export function maintenanceVersion(fields: JsonObject): string | undefined {
-  const info = optionalObject(fields, 'maintenance_info');
-  if (info === undefined) {
-    return undefined;
-  }
-  if (typeof info.version !== 'string' || info.version === '') {
+  const info = optionalFields(fields, 'maintenance_info');
+  if (info !== undefined && typeof info.version !== 'string') {
     throw new InvalidRequest('maintenance_info.version must be a semantic version.');
   }
-  return info.version;
+  return info?.version as string | undefined;
 }
 
 /** `accepts_incomplete` of the query string. @throws InvalidRequest */
@@ -119,6 +136,6 @@ export function deletedServiceAndPlan(request: Request): { service_id: string; p
   return { service_id: requiredText(query, 'service_id'), plan_id: requiredText(query, 'plan_id') };
 }
 
-export function isObject(value: unknown): value is JsonObject {
+function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

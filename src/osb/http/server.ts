@@ -1,14 +1,17 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { clientError } from './client-error.js';
+import { Connections } from './connections.js';
 
-const MOST_CONNECTIONS = 4_000;
-/** Bounds on what a client may send and how slowly; times in milliseconds, sizes in bytes. */
+/** Bounds on what clients may send and how slowly; times in milliseconds, sizes in bytes. */
 const LIMITS = {
+  mostConnections: 4_000,
   maxHeaderSize: 16_384,
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 65_000,
+  /** How late the time-outs may be noticed. */
+  connectionsCheckingInterval: 1_000,
 };
 
 /** How often a server that is closing looks for idle connections. */
@@ -21,18 +24,28 @@ export class HttpServer {
   readonly #unanswered = new Set<ServerResponse>();
   #isClosing = false;
 
-  /** @param onError is told of a connection that could not be taken, for want of file descriptors say */
-  constructor(handle: RequestListener, onError: (error: Error) => void) {
+  /**
+   * @param onError is told of a connection that could not be taken, for want of file descriptors say
+   * @param limits others than the usual ones, for tests
+   */
+  constructor(handle: RequestListener, onError: (error: Error) => void, limits: Partial<typeof LIMITS> = {}) {
     this.#onError = onError;
-    this.#server = createServer(LIMITS, (request, response) => {
+    const { mostConnections, ...options } = { ...LIMITS, ...limits };
+    const connections = new Connections(mostConnections);
+    this.#server = createServer(options, (request, response) => {
+      const { socket } = request;
+      connections.setAnswering(socket, true);
       if (this.#isClosing) {
         response.setHeader('Connection', 'close');
       }
       this.#unanswered.add(response);
-      response.once('close', () => this.#unanswered.delete(response));
+      response.once('close', () => {
+        this.#unanswered.delete(response);
+        connections.setAnswering(socket, false);
+      });
       handle(request, response);
     });
-    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.on('connection', (socket) => connections.add(socket));
     this.#server.on('clientError', clientError);
   }
 
