@@ -2,6 +2,7 @@ import { AccessControl } from '../cluster/access-control.js';
 import { Connection, within } from '../cluster/connection.js';
 import { EtcdError } from '../cluster/etcd-errors.js';
 import { Inventory } from '../cluster/inventory.js';
+import { isolationGap } from '../cluster/isolation.js';
 import { checkExternalCluster } from '../cluster/start-up-checks.js';
 import { TenantKeys } from '../cluster/tenant-keys.js';
 import { type Config, readConfig } from '../config/config.js';
@@ -9,7 +10,9 @@ import { type EncryptionKey, Sealer } from '../credentials/seal.js';
 import { presentEncryptionKey } from '../embedded/kept-secrets.js';
 import { runningEmbeddedCluster } from '../embedded/running.js';
 import { HistoryLease } from '../records/history-lease.js';
+import { KeyCheck } from '../records/key-check.js';
 import { RecordStore } from '../records/record-store.js';
+import { RecordedNames } from '../records/recorded-names.js';
 
 /** How long the embedded etcd of a running broker may take to answer, in milliseconds. */
 const REACH_TIMEOUT_MS = 5_000;
@@ -20,6 +23,10 @@ export interface Tools {
   inventory: Inventory;
   access: AccessControl;
   tenantKeys: TenantKeys;
+  recordedNames: RecordedNames;
+  keyCheck: KeyCheck;
+  /** What keeps the tenants of this cluster apart too little, for operators; undefined when nothing is known. */
+  isolationGap(): Promise<string | undefined>;
   /** Throws when no encryption key is to be had; not every command needs one. */
   readonly seals: Sealer;
   close(): void;
@@ -48,6 +55,12 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     inventory: new Inventory(connection),
     access: new AccessControl(connection),
     tenantKeys: new TenantKeys(connection),
+    recordedNames: new RecordedNames(connection),
+    keyCheck: new KeyCheck(connection),
+    isolationGap: async () => {
+      const { version } = await connection.maintenance.status(within(REACH_TIMEOUT_MS));
+      return isolationGap(version, 'etcd');
+    },
     get seals() {
       if (keys.length === 0) {
         throw new Error(

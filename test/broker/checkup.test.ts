@@ -28,7 +28,7 @@ describe('The checkup', () => {
       inventory: {
         roles: async () => new Map(bindings.map(({ role }, index) => [role, permission(index)])),
         users: async () => new Map(bindings.map(({ role }) => [role, [role]])),
-        strayDeployments: async () => [],
+        strayKeySpaces: async () => [],
         refused: async (credentials) => {
           const names = [...credentials].map(({ username }) => username);
           tried.push(names);

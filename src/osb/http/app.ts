@@ -62,8 +62,8 @@ export function createApp(parts: AppParts): Express {
     response.json({ status: 'ok' });
   });
   app.get('/ready', async (_request, response) => {
-    const { ready, checks } = await parts.readiness.check();
-    response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', checks });
+    const { ready, ...told } = await parts.readiness.check();
+    response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', ...told });
   });
   app.get('/dashboard/:deployment_id', helmet(), dashboard(parts));
 
