@@ -23,7 +23,14 @@ export interface GaugeReading {
 
 const SHORTEST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 600_000;
+/** For what is overdue already: it may be stuck for long, and waits for nothing that the clock could tell. */
+const OVERDUE_PAUSE_MS = 60_000;
 const SHARE = 1 / 100;
+/**
+ * A record that is older is not read by the gauge any more, in milliseconds, but written: nobody keeps the clock, and
+ * over days the clocks of two machines differ by more than the gauge's error.
+ */
+export const STALE_MS = 2 * LONGEST_PAUSE_MS;
 
 /**
  * How long the clock's keeper may go on without writing it, in milliseconds: a hundredth of the time until the next
@@ -31,6 +38,9 @@ const SHARE = 1 / 100;
  * etcd elects another leader before the next write.
  */
 export function pauseBetweenWrites(untilDueMs: number): number {
+  if (untilDueMs <= 0) {
+    return OVERDUE_PAUSE_MS;
+  }
   return Math.min(Math.max(untilDueMs * SHARE, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
 }
 

@@ -7,6 +7,7 @@ import {
   GAUGE_ERROR_MS,
   type GaugeReading,
   pauseBetweenWrites,
+  STALE_MS,
 } from './clock-reading.js';
 import { keys } from './keys.js';
 
@@ -37,16 +38,17 @@ export class ClusterClock {
   ) {}
 
   /**
-   * What the clock says, never less than the truth and at most 2 s more. It is written only where the gauge can't be
-   * trusted, since another leader has started it anew.
+   * What the clock says, never less than the truth and at most 2 s more. It is written only where the gauge does not
+   * tell that: another leader has started it anew, or nobody has kept the clock for long.
    * @returns milliseconds
    */
   async now(): Promise<number> {
     const stored = await this.#read();
     if (stored !== undefined) {
       const gauge = await this.#readGauge(stored.record);
-      if (gauge.left_s > 0 && gauge.epoch === stored.record.epoch) {
-        return stored.record.elapsed_ms + elapsedByGauge(stored.record, gauge.left_s) + GAUGE_ERROR_MS;
+      const gap = elapsedByGauge(stored.record, gauge.left_s);
+      if (gauge.left_s > 0 && gauge.epoch === stored.record.epoch && gap <= STALE_MS) {
+        return stored.record.elapsed_ms + gap + GAUGE_ERROR_MS;
       }
     }
     const moved = await this.#move(stored);

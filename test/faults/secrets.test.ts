@@ -60,7 +60,7 @@ describe('Encryption keys', () => {
   }
 
   it('are replaced under traffic without a failed request', async () => {
-    const [old, fresh] = [newEncryptionKey(), newEncryptionKey()];
+    const [old, fresh] = [cluster.encryptionKey, newEncryptionKey()];
     replicas = [await start([old]), await start([old])];
     assert.equal((await (replicas[0] as BrokerProcess).provision('kept')).status, 201);
     const kept = await (replicas[0] as BrokerProcess).bind('kept', 'kept');

@@ -104,6 +104,18 @@ describe("The cluster's clock among replicas", () => {
     assert.ok(told >= etcd.ms && told <= etcd.ms + 2 * SECOND, `${told} at ${etcd.ms}`);
   });
 
+  it('is not written each second for what is overdue and does not go away', async () => {
+    const etcd = new FakeEtcd();
+    const a = etcd.replica('a');
+    const due = await a.now();
+    etcd.ms += 10 * SECOND;
+    for (let second = 0; second < 3_600; second += 1) {
+      assert.ok(((await a.tick(due)) ?? 0) >= due);
+      etcd.ms += SECOND;
+    }
+    assert.ok(etcd.writes <= 62, `${etcd.writes} writes in an hour`);
+  });
+
   it('loses nothing when its keeper dies', async () => {
     const etcd = new FakeEtcd();
     const [a, b] = [etcd.replica('a'), etcd.replica('b')];

@@ -4,6 +4,8 @@ import { decideSweep } from './sweep-decision.js';
 
 const LOOK_MS = 3_000;
 const REGULARLY_MS = 600_000;
+/** While names are left alone that is logged again after so many milliseconds. */
+const REPEAT_MS = 300_000;
 /** For so long after a lost answer a call may still arrive late, in milliseconds. */
 const LATE_MS = 20_000;
 
@@ -26,8 +28,8 @@ export class Janitor {
   #suspectUntil = 0;
   /** A sweep that was due and has not succeeded yet. */
   #isOwed = false;
-  #sweeping = false;
   #held = 0;
+  #toldAt = 0;
 
   /** @param onHeld is told how many names are left alone, after each sweep */
   constructor(
@@ -50,12 +52,12 @@ export class Janitor {
     return this.#periodic.stop();
   }
 
-  /** To be called when the answer to a call that may leave a role or a user behind was lost. */
+  /**
+   * To be called when the answer to a call that may leave a role or a user behind was lost. The sweeps that follow
+   * may lose answers too; while they fail, the pauses between them grow.
+   */
   suspect(): void {
-    // What the sweep itself removes and is not sure of is looked at again by the sweep that is owed.
-    if (!this.#sweeping) {
-      this.#suspectUntil = performance.now() + LATE_MS;
-    }
+    this.#suspectUntil = performance.now() + LATE_MS;
   }
 
   /**
@@ -85,17 +87,14 @@ export class Janitor {
       return;
     }
     this.#isOwed = true;
-    this.#sweeping = true;
-    try {
-      await this.sweep();
-      this.#isOwed = false;
-    } finally {
-      this.#sweeping = false;
-    }
+    await this.sweep();
+    this.#isOwed = false;
   }
 
   #tell(held: number): void {
-    if (held > 0 && held !== this.#held) {
+    const now = performance.now();
+    if (held > 0 && (held !== this.#held || now - this.#toldAt > REPEAT_MS)) {
+      this.#toldAt = now;
       this.parts.log.error(
         { count: held },
         'Roles and users exist that no record names, so many that records may have been lost. They are left alone. Look at them with "compose-etcd-broker check"; restore the records, or remove them with "check --repair".',
