@@ -110,12 +110,12 @@ export class ClusterClock {
   }
 
   async #newGauge(): Promise<Pick<ClockRecord, 'gauge' | 'gauge_granted_s' | 'gauge_left_s' | 'epoch'>> {
-    const { ID, header } = await this.connection.lease.leaseGrant({ TTL: GAUGE_SECONDS });
-    const epoch = epochOf(header);
-    return { gauge: ID, gauge_granted_s: GAUGE_SECONDS, gauge_left_s: GAUGE_SECONDS, epoch };
+    const { ID: gauge } = await this.connection.lease.leaseGrant({ TTL: GAUGE_SECONDS });
+    const { left_s, epoch } = await this.#readGauge({ gauge });
+    return { gauge, gauge_granted_s: GAUGE_SECONDS, gauge_left_s: left_s, epoch };
   }
 
-  async #readGauge({ gauge }: ClockRecord): Promise<GaugeReading> {
+  async #readGauge({ gauge }: Pick<ClockRecord, 'gauge'>): Promise<GaugeReading> {
     const { TTL, header } = await this.connection.lease.leaseTimeToLive({ ID: gauge });
     return { left_s: Number(TTL), epoch: epochOf(header) };
   }

@@ -23,7 +23,8 @@ describe('A broker that has nothing to do', () => {
   /** How often the clock's keeper has looked at the time that is left. */
   const looks = async () => {
     const { text } = await broker.send('GET', '/metrics');
-    const found = /broker_etcd_call_duration_seconds_count\{method="leaseTimeToLive",outcome="ok"\} (\d+)/i.exec(text);
+    const found =
+      /broker_etcd_call_duration_seconds_count\{method="leaseTimeToLive",outcome="ok"\} (\d+)/i.exec(text);
     return Number(found?.[1] ?? 0);
   };
 

@@ -97,6 +97,7 @@ describe('Encryption keys', () => {
   it('that are lost cost the bindings that they sealed, with a clear error, and no others', async () => {
     const [lost, present] = [newEncryptionKey(), newEncryptionKey()];
     const known = cluster.encryptionKey;
+    await (await start([known])).kill('SIGTERM');
     const before = await start([lost, known]);
     assert.equal((await before.provision('mixed')).status, 201);
     const sealed = await before.bind('mixed', 'sealed-under-lost');
@@ -141,8 +142,13 @@ describe('Encryption keys', () => {
     await broker.kill('SIGTERM');
   });
 
-  it('that do not fit the records end the start, until the operator says that the others are lost', async () => {
+  it('that do not fit the records end the start, until the operator says that the others are lost', async function () {
+    this.timeout(120_000); // nine processes, one after the other
     const [known, other] = [cluster.encryptionKey, newEncryptionKey()];
+    const first = await start([known]);
+    assert.equal((await first.provision('fitting')).status, 201);
+    assert.equal((await first.bind('fitting', 'sealed-under-known')).status, 201);
+    await first.kill('SIGTERM');
     const refused =
       /ended while starting \(1\): The broker's records are sealed under the encryption key \w{8}, [^|]*$/;
     await assert.rejects(start([other]), refused);

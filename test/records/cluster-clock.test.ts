@@ -90,7 +90,7 @@ describe("The cluster's clock among replicas", () => {
     const seenAt = await waitUntil(etcd, [a, b], due);
     assert.ok(seenAt >= 6 * HOUR, `${6 * HOUR - seenAt} ms early`);
     assert.ok(seenAt <= 6 * HOUR + 2 * SECOND, `${seenAt - 6 * HOUR} ms late`);
-    assert.ok(etcd.writes < 500, `${etcd.writes} writes in six hours`);
+    assert.ok(etcd.writes < 650, `${etcd.writes} writes in six hours`);
   });
 
   it('is told to a replica that does not keep it without a write', async () => {
