@@ -1,4 +1,5 @@
 import { CompareResult, CompareTarget } from 'etcd3';
+import { MalformedRecord } from '../broker/errors.js';
 import { type Connection, within } from '../cluster/connection.js';
 import {
   type ClockRecord,
@@ -122,8 +123,7 @@ export class ClusterClock {
 
   async #read(options?: { deadline: number }): Promise<StoredClock | undefined> {
     const { kvs } = await this.connection.kv.range({ key: Buffer.from(keys.clock) }, options);
-    const kv = kvs[0];
-    return kv && { record: JSON.parse(kv.value.toString('utf8')) as ClockRecord, revision: kv.mod_revision };
+    return kvs[0] && { record: parse(kvs[0].value), revision: kvs[0].mod_revision };
   }
 
   async #lives(session: string): Promise<boolean> {
@@ -152,6 +152,14 @@ export class ClusterClock {
     });
     this.#own = succeeded ? { revision: header.revision, at } : undefined;
     return succeeded ? record.elapsed_ms : undefined;
+  }
+}
+
+function parse(value: Buffer): ClockRecord {
+  try {
+    return JSON.parse(value.toString('utf8')) as ClockRecord;
+  } catch {
+    throw new MalformedRecord(keys.clock, 'it is not JSON');
   }
 }
 

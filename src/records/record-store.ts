@@ -171,7 +171,8 @@ export class RecordStore implements Records {
 
   async nextDue(): Promise<number | undefined> {
     const { kvs } = await this.connection.kv.range({ ...rangeOf(keys.expiring), limit: 1, keys_only: true });
-    return kvs[0] && Number.parseInt(kvs[0].key.toString('utf8').slice(keys.expiring.length), 10);
+    const due = Number.parseInt(kvs[0]?.key.toString('utf8').slice(keys.expiring.length) ?? '', 10);
+    return Number.isNaN(due) ? undefined : due;
   }
 
   /** Bindings whose time is up, the earliest first, at most `limit` of them. */

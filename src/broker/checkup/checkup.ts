@@ -50,13 +50,18 @@ const SETTLE_MS = 500;
  * between two reads looks wrong for a moment.
  *
  * @param mostSignIns with how many credentials it tries to sign in at the most: each costs etcd a bcrypt
+ * @param settleMs the time between the two looks, in milliseconds
  */
-export async function checkUp(parts: CheckupParts, mostSignIns = Number.POSITIVE_INFINITY): Promise<Checkup> {
+export async function checkUp(
+  parts: CheckupParts,
+  mostSignIns = Number.POSITIVE_INFINITY,
+  settleMs = SETTLE_MS,
+): Promise<Checkup> {
   const first = await look(parts, mostSignIns);
   if (first.differences.length === 0) {
     return first;
   }
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
   // The same sample need not come twice: what was refused before is tried again.
   const suspects = new Set(first.differences.map(({ what }) => what));
   const second = await look(parts, mostSignIns, suspects);
