@@ -8,7 +8,9 @@ import { Janitor } from './broker/upkeep/janitor.js';
 import { loadCatalog } from './catalog/catalog.js';
 import { AccessControl } from './cluster/access-control.js';
 import { AlarmWatch } from './cluster/alarm-watch.js';
+import { Compaction, compactionFinding } from './cluster/compaction.js';
 import { withDomainErrors } from './cluster/domain-errors.js';
+import { isolationGap } from './cluster/isolation.js';
 import { checkExternalCluster } from './cluster/start-up-checks.js';
 import { TenantKeys } from './cluster/tenant-keys.js';
 import type { BrokerCredentials, Config } from './config/config.js';
@@ -26,6 +28,7 @@ import { createApp } from './osb/http/app.js';
 import { HttpServer } from './osb/http/server.js';
 import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
+import { KeyCheck } from './records/key-check.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
 
@@ -35,6 +38,7 @@ const DRAIN_MS = 20_000;
 const FAREWELL_MS = 3_000;
 /** How long a look at /metrics waits for etcd's counts. */
 const COUNT_TIMEOUT_MS = 3_000;
+const STATUS_TIMEOUT_MS = 5_000;
 const EMBEDDED_USERNAME = 'broker';
 const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
 
@@ -83,18 +87,31 @@ export async function startApplication(
     if (config.cluster.kind === 'external') {
       await checkExternalCluster(connection, config.cluster, say);
     }
-    const access = await brokerAccess(config);
+    const isolation = await describeCluster(connection, config, say);
+    const keyCheck = new KeyCheck(connection);
+    const access = await brokerAccess(config, async () => !(await keyCheck.hasSealedRecords()));
     const seals = new Sealer(access.encryptionKeys);
+    await keyCheck.verify(seals);
     const session = new Session(connection, log);
     const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
     const store = new RecordStore(
       connection,
       new HistoryLease(connection),
       session,
-      (kind, state) => metrics.operation(kind, state),
+      (kind, state) => {
+        metrics.operation(kind, state);
+        readiness.wrote();
+      },
       () => alarms.raised.includes('NOSPACE'),
     );
     const records = withDomainErrors(store);
+    const readiness = new ReadinessCheck(
+      connection,
+      store,
+      session,
+      (ready) => metrics.setReady(ready),
+      isolation,
+    );
     const tenantKeys = withDomainErrors(new TenantKeys(connection));
     const workerParts = {
       records,
@@ -131,7 +148,7 @@ export async function startApplication(
       trustProxy: config.trustProxy,
       log,
       metrics,
-      readiness: new ReadinessCheck(connection, store, session, (ready) => metrics.setReady(ready)),
+      readiness,
       refreshCounts: async () => metrics.setCounts(await store.counts(within(COUNT_TIMEOUT_MS))),
     });
     await alarms.start();
@@ -140,9 +157,14 @@ export async function startApplication(
     undo.push(() => session.stop());
     recovery.start();
     undo.push(() => recovery.stop());
-    janitor = new Janitor(workerParts);
+    janitor = new Janitor(workerParts, (count) => metrics.setUnknownNames(count));
     janitor.start();
     undo.push(async () => janitor?.stop());
+    if (config.compactionMs !== undefined) {
+      const compaction = new Compaction(connection, config.compactionMs, log);
+      compaction.start();
+      undo.push(() => compaction.stop());
+    }
     const expirer = new Expirer(broker, workerParts.access);
     expirer.start();
     undo.push(() => expirer.stop());
@@ -170,6 +192,30 @@ export async function startApplication(
     await unwind(undo, log);
     throw error;
   }
+}
+
+/**
+ * Says what an operator should know of the cluster.
+ * @returns what does not keep tenants apart in it, if anything
+ */
+async function describeCluster(
+  connection: EtcdClient,
+  { cluster, compactionMs }: Config,
+  say: (line: string) => void,
+): Promise<string | undefined> {
+  const { version } = await connection.maintenance.status(within(STATUS_TIMEOUT_MS));
+  const isolation = isolationGap(version, 'etcd');
+  const compaction =
+    cluster.kind === 'external' && compactionMs === undefined
+      ? await compactionFinding(connection)
+      : undefined;
+  if (compaction !== undefined) {
+    say(`etcd: ${compaction}`);
+  }
+  if (isolation !== undefined) {
+    say(`Warning: ${isolation}`);
+  }
+  return isolation;
 }
 
 async function openCluster(config: Config, log: Logger, say: (line: string) => void): Promise<Backing> {
@@ -200,8 +246,11 @@ interface BrokerAccess {
 }
 
 /** What was configured; with an embedded cluster what is missing is made once and kept. */
-async function brokerAccess({ brokerCredentials, encryptionKeys, dataDir }: Config): Promise<BrokerAccess> {
-  const keys = encryptionKeys.length > 0 ? encryptionKeys : [await keptEncryptionKey(dataDir)];
+async function brokerAccess(
+  { brokerCredentials, encryptionKeys, dataDir }: Config,
+  mayMakeKey: () => Promise<boolean>,
+): Promise<BrokerAccess> {
+  const keys = encryptionKeys.length > 0 ? encryptionKeys : [await keptEncryptionKey(dataDir, mayMakeKey)];
   if (brokerCredentials.length > 0) {
     return { credentials: brokerCredentials, encryptionKeys: keys };
   }

@@ -13,11 +13,12 @@ const HELP = `Usage: compose-etcd-broker [command] [options]
 Commands (settings come from the environment, as for the broker itself):
   serve        runs the broker (also without a command)
   check        compares the cluster with the broker's records and prints what differs
-                 --repair   mends it, after asking
+                 --repair   repairs it, after asking
                  --all      tries every credential, not only 1,000 of them
                  --yes      does not ask
   operations   lists the operations that are under way
   reseal       seals every record anew under the newest key of BROKER_ENCRYPTION_KEY
+                 --yes      does not ask when another key is lost
 
 Options:
   --json       prints one JSON object
@@ -51,8 +52,11 @@ async function main(args: string[]): Promise<number | undefined> {
   if (!Object.hasOwn(COMMANDS, name)) {
     return wrong(`"${name}" is no command.`);
   }
-  if ((values.repair || values.yes || values.all) && name !== 'check') {
-    return wrong('--repair, --yes and --all belong to check.');
+  if ((values.repair || values.all) && name !== 'check') {
+    return wrong('--repair and --all belong to check.');
+  }
+  if (values.yes && name !== 'check' && name !== 'reseal') {
+    return wrong('--yes belongs to check and reseal.');
   }
   try {
     const tools = await openTools(process.env);

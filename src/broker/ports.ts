@@ -33,6 +33,9 @@ export type ChangeResult =
   | { done: true; revision: string }
   | { done: false; instance?: Stored<InstanceRecord>; binding?: Stored<BindingRecord> };
 
+/** Is told of a record that can't be read; the reading goes on without it. */
+export type OnMalformed = (key: string, reason: string) => void;
+
 /** An index by which records are found holds an entry too few, or too many. */
 export interface IndexFault {
   kind: 'missing' | 'stray';
@@ -51,7 +54,8 @@ export interface Records {
     bindingId?: string,
     operationId?: string,
   ): Promise<OperationRecord | undefined>;
-  bindings(instanceId?: string): AsyncIterable<Stored<BindingRecord>>;
+  /** @throws MalformedRecord unless `onMalformed` is given */
+  bindings(instanceId?: string, onMalformed?: OnMalformed): AsyncIterable<Stored<BindingRecord>>;
   change(change: RecordChange): Promise<ChangeResult>;
   /**
    * To be called before the platform is told that what it deletes does not exist: a creation that was sent before,
@@ -64,8 +68,8 @@ export interface Records {
   sessionLives(owner: string): Promise<boolean>;
   /** The names of all roles and users that records speak of. */
   recordedNames(): Promise<ReadonlySet<string>>;
-  /** Whether any binding is still to expire. */
-  hasExpiring(): Promise<boolean>;
+  /** When the next binding is due to expire, by the cluster's clock in milliseconds; undefined when none is to. */
+  nextDue(): Promise<number | undefined>;
   /** Bindings whose time is up by the cluster's clock. */
   dueBindings(nowMs: number): Promise<{ instance_id: string; binding_id: string }[]>;
 }
@@ -73,8 +77,10 @@ export interface Records {
 /** The clock that all replicas share, in milliseconds; no wall clock moves it. */
 export interface SharedClock {
   now(): Promise<number>;
-  /** Moves it on; undefined when another replica does that. */
-  tick(): Promise<number | undefined>;
+  /** The same for its keeper, which takes it over if nobody keeps it; undefined when another replica does. */
+  tick(nextDueMs: number): Promise<number | undefined>;
+  /** Writes it down if this replica keeps it. */
+  save(): Promise<void>;
 }
 
 /** What the cluster is short of, so that bindings made now would not be safe; undefined when all is well. */
@@ -85,7 +91,7 @@ export type BeforeStep = () => void;
 
 export interface AccessControl {
   /** The names of this broker's roles and users that exist. */
-  names(): Promise<ReadonlySet<string>>;
+  names(): Promise<{ roles: ReadonlySet<string>; users: ReadonlySet<string> }>;
   grant(names: AccessNames, password: Secret, before: BeforeStep): Promise<void>;
   revoke(names: Pick<AccessNames, 'role' | 'username'>, before: BeforeStep): Promise<void>;
 }

@@ -16,7 +16,7 @@ export function terminal(json: boolean): Output {
     },
     confirm: async (question) => {
       if (!process.stdin.isTTY) {
-        process.stderr.write('Nobody can be asked here; add --yes to repair without asking.\n');
+        process.stderr.write('Nobody can be asked here; add --yes to go on without asking.\n');
         return false;
       }
       const prompt = createInterface({ input: process.stdin, output: process.stderr });

@@ -1,6 +1,7 @@
 import { AccessControl } from '../cluster/access-control.js';
 import { withDomainErrors } from '../cluster/domain-errors.js';
 import { Inventory } from '../cluster/inventory.js';
+import { isolationGap } from '../cluster/isolation.js';
 import { checkExternalCluster } from '../cluster/start-up-checks.js';
 import { TenantKeys } from '../cluster/tenant-keys.js';
 import { type Config, readConfig } from '../config/config.js';
@@ -10,7 +11,9 @@ import { runningEmbeddedCluster } from '../embedded/running.js';
 import { EtcdClient, within } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
 import { HistoryLease } from '../records/history-lease.js';
+import { KeyCheck } from '../records/key-check.js';
 import { RecordStore } from '../records/record-store.js';
+import { RecordedNames } from '../records/recorded-names.js';
 
 /** How long the embedded etcd of a running broker may take to answer, in milliseconds. */
 const REACH_TIMEOUT_MS = 5_000;
@@ -21,6 +24,10 @@ export interface Tools {
   inventory: Inventory;
   access: AccessControl;
   tenantKeys: TenantKeys;
+  recordedNames: RecordedNames;
+  keyCheck: KeyCheck;
+  /** What keeps the tenants of this cluster apart too little, for operators; undefined when nothing is known. */
+  isolationGap(): Promise<string | undefined>;
   /** Throws when no encryption key is to be had; not every command needs one. */
   readonly seals: Sealer;
   close(): void;
@@ -49,6 +56,12 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     inventory: withDomainErrors(new Inventory(connection)),
     access: withDomainErrors(new AccessControl(connection)),
     tenantKeys: withDomainErrors(new TenantKeys(connection)),
+    recordedNames: withDomainErrors(new RecordedNames(connection)),
+    keyCheck: withDomainErrors(new KeyCheck(connection)),
+    isolationGap: async () => {
+      const { version } = await connection.maintenance.status(within(REACH_TIMEOUT_MS));
+      return isolationGap(version, 'etcd');
+    },
     get seals() {
       if (keys.length === 0) {
         throw new Error(

@@ -24,10 +24,10 @@ export class AccessControl {
   constructor(readonly connection: EtcdClient) {}
 
   /** The names of this broker's roles and users that exist; others are not its business. */
-  async names(): Promise<Set<string>> {
+  async names(): Promise<{ roles: Set<string>; users: Set<string> }> {
     const { auth } = this.connection;
     const [{ roles }, { users }] = await Promise.all([auth.roleList(), auth.userList()]);
-    return new Set([...roles, ...users].filter(isBindingName));
+    return { roles: new Set(roles.filter(isBindingName)), users: new Set(users.filter(isBindingName)) };
   }
 
   /**

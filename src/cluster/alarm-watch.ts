@@ -1,8 +1,9 @@
 import { type EtcdClient, within } from '../etcd/client.js';
+import { Periodic } from '../periodic.js';
 
 const LOOK_MS = 1_000;
 const TIMEOUT_MS = 3_000;
-/** While an alarm lasts it is said again after so many milliseconds. */
+/** While an alarm lasts it is logged again after so many milliseconds. */
 const REPEAT_MS = 30_000;
 
 export interface AlarmLog {
@@ -19,59 +20,61 @@ const MEANING: { readonly [name: string]: string } = {
     'A member of etcd found its data corrupt. No bindings are made. Replace that member, then disarm the alarm.',
 };
 
-/** Looks at etcd's alarms all the time, says loudly when one is raised and when it is gone. */
+/** Looks at etcd's alarms once a second and logs when one is raised and when it is gone. */
 export class AlarmWatch {
+  readonly #periodic: Periodic;
   #raised: readonly string[] = [];
-  #saidAt = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
+  #loggedAt = 0;
 
   constructor(
     readonly connection: EtcdClient,
     readonly log: AlarmLog,
     readonly onChange: (raised: readonly string[]) => void,
-  ) {}
+  ) {
+    this.#periodic = new Periodic({
+      what: "Looking at etcd's alarms",
+      intervalMs: LOOK_MS,
+      longestPauseMs: LOOK_MS,
+      run: () => this.#look(),
+      log,
+    });
+  }
 
   /** The names of the alarms that are raised, as of the last look. */
   get raised(): readonly string[] {
     return this.#raised;
   }
 
+  /** Looks once before it returns, unless etcd does not answer in time. */
   async start(): Promise<void> {
-    await this.#look();
-    this.#timer = setInterval(() => {
-      this.#looking ??= this.#look().finally(() => {
-        this.#looking = undefined;
-      });
-    }, LOOK_MS);
-    this.#timer.unref();
-  }
-
-  async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#looking;
-  }
-
-  async #look(): Promise<void> {
     try {
-      const { alarms } = await this.connection.maintenance.alarm({}, within(TIMEOUT_MS));
-      const names = [...new Set(alarms.map(({ alarm }) => String(alarm).toUpperCase()))];
-      this.#say(names);
-      this.#raised = names;
-      this.onChange(names);
+      await this.#look();
     } catch (error) {
-      // What is not known stays as it was; /ready tells that etcd does not answer.
-      this.log.warn({ reason: (error as Error).message }, "etcd's alarms could not be looked at");
+      this.log.warn({ reason: (error as Error).message }, "etcd's alarms could not be read at the start");
     }
+    this.#periodic.start();
   }
 
-  #say(names: readonly string[]): void {
+  stop(): Promise<void> {
+    return this.#periodic.stop();
+  }
+
+  /** A look that fails leaves what is known as it was; /ready tells that etcd does not answer. */
+  async #look(): Promise<void> {
+    const { alarms } = await this.connection.maintenance.alarm({}, within(TIMEOUT_MS));
+    const names = [...new Set(alarms.map(({ alarm }) => String(alarm).toUpperCase()))];
+    this.#tell(names);
+    this.#raised = names;
+    this.onChange(names);
+  }
+
+  #tell(names: readonly string[]): void {
     for (const gone of this.#raised.filter((name) => !names.includes(name))) {
       this.log.info({ alarm: gone }, 'The alarm of etcd is gone; bindings are made again');
     }
     const isNew = names.some((name) => !this.#raised.includes(name));
-    if (names.length > 0 && (isNew || performance.now() - this.#saidAt > REPEAT_MS)) {
-      this.#saidAt = performance.now();
+    if (names.length > 0 && (isNew || performance.now() - this.#loggedAt > REPEAT_MS)) {
+      this.#loggedAt = performance.now();
       for (const alarm of names) {
         this.log.error({ alarm }, MEANING[alarm] ?? 'etcd has raised an alarm. No bindings are made.');
       }

@@ -1,10 +1,9 @@
 import type { IPermission, IRequestOp } from 'etcd3';
 import type { FoundPermission } from '../broker/checkup/oracle.js';
-import { DEPLOYMENTS, deploymentPrefix } from '../broker/tenant-prefix.js';
+import { afterPrefix, DEPLOYMENTS, deploymentPrefix, judgeKey } from '../broker/tenant-prefix.js';
 import type { Secret } from '../credentials/secret.js';
 import { CALL_TIMEOUT_MS, type EtcdClient } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
-import { prefixEnd } from '../etcd/ranges.js';
 import { isBindingName } from './access-control.js';
 
 /** So many calls at once keep etcd busy and leave room for others. */
@@ -60,11 +59,12 @@ export class Inventory {
   }
 
   /**
-   * Deployments that have keys and are none of those known. Looks into the gaps between the known prefixes, so it
-   * takes no longer when tenants have many keys.
+   * The prefixes of key spaces that have keys and whose deployment is none of those known. Looks into the gaps between
+   * the known prefixes, so it takes no longer when tenants have many keys, and jumps over keys that are not of the
+   * broker's form, which are none of its business.
    */
-  async strayDeployments(known: Iterable<string>): Promise<string[]> {
-    const prefixes = [...known].map(deploymentPrefix).sort();
+  async strayKeySpaces(knownDeployments: Iterable<string>): Promise<string[]> {
+    const prefixes = [...new Set(knownDeployments)].map(deploymentPrefix).sort();
     const starts = [DEPLOYMENTS, ...prefixes.map(afterPrefix)];
     const ends = [...prefixes, afterPrefix(DEPLOYMENTS)];
     const strays: string[] = [];
@@ -72,27 +72,29 @@ export class Inventory {
       const gaps = starts
         .slice(at, at + OPERATIONS)
         .map((start, index) => ({ start, end: ends[at + index] as string }));
-      const { responses } = await this.connection.kv.txn({
-        success: gaps.map(({ start, end }) => firstKey(start, end)),
-      });
-      for (const [index, { response_range }] of responses.entries()) {
-        let key = response_range.kvs[0]?.key.toString('latin1');
-        const { end } = gaps[index] as { end: string };
+      const firsts = await this.#firstKeys(gaps);
+      for (const [index, { end }] of gaps.entries()) {
+        let key = firsts[index];
         while (key !== undefined) {
-          const id = key.slice(DEPLOYMENTS.length).split('/')[0] as string;
-          strays.push(id);
-          const rest = await this.connection.kv.txn({
-            success: [firstKey(afterPrefix(deploymentPrefix(id)), end)],
-          });
-          key = rest.responses[0]?.response_range.kvs[0]?.key.toString('latin1');
+          const { keySpace, next } = judgeKey(key);
+          if (keySpace !== undefined) {
+            strays.push(keySpace);
+          }
+          key = next < end ? (await this.#firstKeys([{ start: next, end }]))[0] : undefined;
         }
       }
     }
     return strays;
   }
+
+  /** The first key of each range. Keys are arbitrary bytes; as latin1 each byte is one character. */
+  async #firstKeys(ranges: readonly { start: string; end: string }[]): Promise<(string | undefined)[]> {
+    const success = ranges.map(({ start, end }) => firstKey(start, end));
+    const { responses } = await this.connection.kv.txn({ success });
+    return responses.map(({ response_range }) => response_range.kvs[0]?.key.toString('latin1'));
+  }
 }
 
-/** Keys are arbitrary bytes; as latin1 each byte is one character, and nothing is lost. */
 function firstKey(start: string, end: string): IRequestOp {
   const range = {
     key: Buffer.from(start, 'latin1'),
@@ -101,11 +103,6 @@ function firstKey(start: string, end: string): IRequestOp {
     limit: 1,
   };
   return { request_range: range };
-}
-
-/** The first key after all that begin with a prefix. */
-function afterPrefix(prefix: string): string {
-  return prefixEnd(Buffer.from(prefix, 'latin1')).toString('latin1');
 }
 
 function toPermission({ permType, key, range_end }: IPermission): FoundPermission {

@@ -38,6 +38,8 @@ export interface Config {
   /** What seals records, the newest first. Empty only with an embedded cluster. */
   encryptionKeys: EncryptionKey[];
   cluster: EmbeddedCluster | ExternalCluster;
+  /** How often the broker compacts etcd's history, in milliseconds; undefined when it does not. */
+  compactionMs: number | undefined;
   /** The endpoints that credentials name, where they differ from the cluster's own. */
   advertisedEndpoints?: string[];
 }
@@ -80,6 +82,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     brokerCredentials,
     encryptionKeys,
     cluster,
+    compactionMs: readCompaction(env, cluster.kind),
     ...(advertised === undefined
       ? {}
       : { advertisedEndpoints: parseEndpoints(advertised, 'ETCD_ADVERTISED_ENDPOINTS') }),
@@ -102,6 +105,24 @@ function requireBrokerSecrets(
     );
   }
 }
+
+function readCompaction(env: NodeJS.ProcessEnv, kind: 'embedded' | 'external'): number | undefined {
+  const value = text(env, 'ETCD_COMPACTION') ?? (kind === 'embedded' ? '1h' : 'off');
+  if (value === 'off') {
+    return undefined;
+  }
+  const [, number, unit = ''] = /^([1-9][0-9]{0,5})([smhd])$/.exec(value) ?? [];
+  const milliseconds = Number(number) * ({ s: 1, m: 60, h: 3_600, d: 86_400 }[unit] ?? Number.NaN) * 1_000;
+  if (!(milliseconds >= 1_000 && milliseconds <= LONGEST_COMPACTION_MS)) {
+    throw new ConfigError(
+      `ETCD_COMPACTION is ${quote(value)}; set it to a duration such as "1h" (24 days at most), or to "off".`,
+    );
+  }
+  return milliseconds;
+}
+
+/** The longest that a timer of Node.js waits, about 24.8 days. */
+const LONGEST_COMPACTION_MS = 24 * 86_400_000;
 
 function readRegion(env: NodeJS.ProcessEnv): string {
   const region = text(env, 'REGION') ?? 'local';

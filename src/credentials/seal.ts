@@ -45,6 +45,11 @@ export class Sealer {
     return this.#newest.id;
   }
 
+  /** The ids of all keys, the newest first. */
+  get keyIds(): string[] {
+    return this.#keys.map(({ id }) => id);
+  }
+
   get #newest() {
     return this.#keys[0] as { id: string; bytes: Buffer };
   }

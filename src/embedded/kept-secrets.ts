@@ -24,17 +24,48 @@ export async function keptRootPassword(dataDir: string): Promise<Secret> {
   return (await keep(path.join(dataDir, 'etcd-root-password'), newPassword)).secret;
 }
 
-/** The key that seals records, made at the first start with an embedded cluster. */
-export async function keptEncryptionKey(dataDir: string): Promise<EncryptionKey> {
-  const { secret } = await keep(encryptionKeyFile(dataDir), () => randomBytes(32).toString('base64'));
+/**
+ * The key that seals records, made at the first start with an embedded cluster.
+ * @param mayMake whether a missing one is made: not where records exist that another one has sealed
+ * @throws Error with one line that names the file when it is damaged, or missing and must not be made
+ */
+export async function keptEncryptionKey(
+  dataDir: string,
+  mayMake: () => Promise<boolean> = async () => true,
+): Promise<EncryptionKey> {
+  const present = await presentEncryptionKey(dataDir);
+  if (present !== undefined) {
+    return present;
+  }
+  const file = encryptionKeyFile(dataDir);
+  if (!(await mayMake())) {
+    throw new Error(
+      `${file} is missing, and the records in DATA_DIR are sealed with the key that it held. ${RESTORE_KEY}`,
+    );
+  }
+  const { secret } = await keep(file, () => randomBytes(KEY_BYTES).toString('base64'));
   return encryptionKey(secret);
 }
 
-/** The same for tools beside a broker, which must not make one: undefined when there is none. */
+/**
+ * The same for tools beside a broker, which must not make one: undefined when there is none.
+ * @throws Error with one line when the file is damaged
+ */
 export async function presentEncryptionKey(dataDir: string): Promise<EncryptionKey | undefined> {
-  const secret = await read(encryptionKeyFile(dataDir));
-  return secret && encryptionKey(secret);
+  const file = encryptionKeyFile(dataDir);
+  const text = (await readIfPresent(file))?.trim();
+  if (text === undefined) {
+    return undefined;
+  }
+  if (!/^[A-Za-z0-9+/]{43}=$/.test(text)) {
+    throw new Error(`${file} is ${text === '' ? 'empty' : 'damaged'}. ${RESTORE_KEY}`);
+  }
+  return encryptionKey(new Secret(text));
 }
+
+const KEY_BYTES = 32;
+const RESTORE_KEY =
+  'Restore the file from a backup, or set BROKER_ENCRYPTION_KEY to the key. If it is lost for good, set BROKER_ENCRYPTION_KEY to a new one ("openssl rand -base64 32"), and the broker tells how to go on.';
 
 function encryptionKeyFile(dataDir: string): string {
   return path.join(dataDir, 'broker-encryption-key');

@@ -43,6 +43,11 @@ export class Metrics {
     labelNames: ['alarm'] as const,
     registers: [this.#registry],
   });
+  readonly #unknownNames = new Gauge({
+    name: 'broker_unknown_names',
+    help: 'Roles and users that no record names and that are left alone since they are so many; see check.',
+    registers: [this.#registry],
+  });
   readonly #ready = new Gauge({
     name: 'broker_ready',
     help: '1 when etcd answers, records can be written and no alarm is raised, as /ready says.',
@@ -73,6 +78,10 @@ export class Metrics {
 
   setReady(isReady: boolean): void {
     this.#ready.set(isReady ? 1 : 0);
+  }
+
+  setUnknownNames(count: number): void {
+    this.#unknownNames.set(count);
   }
 
   setAlarms(raised: readonly string[]): void {

@@ -30,6 +30,8 @@ export const keys = {
   allGone: `${ROOT}gone/`,
   probe: `${ROOT}probe`,
   clock: `${ROOT}clock`,
+  /** A value that the encryption keys must open, see `KeyCheck`. */
+  keyCheck: `${ROOT}key-check`,
   expiring: `${ROOT}expiring/`,
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,

@@ -1,4 +1,5 @@
 import { type IKeyValue, SortOrder, SortTarget } from 'etcd3';
+import { MalformedRecord } from '../broker/errors.js';
 import type {
   BindingRecord,
   InstanceRecord,
@@ -7,7 +8,7 @@ import type {
   OperationState,
   Stored,
 } from '../broker/model.js';
-import type { ChangeResult, IndexFault, RecordChange, Records } from '../broker/ports.js';
+import type { ChangeResult, IndexFault, OnMalformed, RecordChange, Records } from '../broker/ports.js';
 import type { Deadline, EtcdClient } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
 import { rangeOfPrefix } from '../etcd/ranges.js';
@@ -84,19 +85,32 @@ export class RecordStore implements Records {
   }
 
   /** Bindings of an instance, or of all instances, a page of records at a time, in the order of their keys. */
-  async *bindings(instanceId?: string, page = 100): AsyncGenerator<Stored<BindingRecord>> {
-    yield* this.#all<BindingRecord>(
-      instanceId === undefined ? keys.bindings : keys.bindingsOf(instanceId),
-      page,
-    );
+  async *bindings(
+    instanceId?: string,
+    onMalformed?: OnMalformed,
+    page = 100,
+  ): AsyncGenerator<Stored<BindingRecord>> {
+    const prefix = instanceId === undefined ? keys.bindings : keys.bindingsOf(instanceId);
+    yield* this.#all<BindingRecord>(prefix, page, onMalformed);
   }
 
-  async *instances(page = 100): AsyncGenerator<Stored<InstanceRecord>> {
-    yield* this.#all<InstanceRecord>(keys.instances, page);
+  async *instances(onMalformed?: OnMalformed, page = 100): AsyncGenerator<Stored<InstanceRecord>> {
+    yield* this.#all<InstanceRecord>(keys.instances, page, onMalformed);
+  }
+
+  /** Deletes a record if it is still there and malformed. */
+  async dropMalformed(key: string): Promise<void> {
+    const { kvs } = await this.connection.kv.range({ key: Buffer.from(key) });
+    if (kvs[0] !== undefined && decodeOr(kvs[0], () => undefined) === undefined) {
+      await this.connection.kv.deleteRange({ key: Buffer.from(key) });
+    }
   }
 
   /** What is under way, at most `limit` of it, and which sessions live. */
-  async openOperations(limit = 5_000): Promise<{ operations: OperationRecord[]; owners: Set<string> }> {
+  async openOperations(
+    limit = 5_000,
+    onMalformed?: OnMalformed,
+  ): Promise<{ operations: OperationRecord[]; owners: Set<string> }> {
     // The operations first: an owner that is missing afterwards was gone when its operation was still open.
     const open = await this.connection.kv.range({ ...rangeOfPrefix(keys.open), limit });
     if (open.kvs.length === 0) {
@@ -104,7 +118,7 @@ export class RecordStore implements Records {
     }
     const owners = await this.connection.kv.range({ ...rangeOfPrefix(keys.owners), keys_only: true });
     return {
-      operations: open.kvs.map((kv) => stored<OperationRecord>(kv).value),
+      operations: open.kvs.flatMap((kv) => decodeOr<OperationRecord>(kv, onMalformed)?.value ?? []),
       owners: new Set(owners.kvs.map((kv) => kv.key.toString('utf8').slice(keys.owners.length))),
     };
   }
@@ -155,13 +169,14 @@ export class RecordStore implements Records {
     return names;
   }
 
-  async hasExpiring(): Promise<boolean> {
+  async nextDue(): Promise<number | undefined> {
     const { kvs } = await this.connection.kv.range({
       ...rangeOfPrefix(keys.expiring),
       limit: 1,
       keys_only: true,
     });
-    return kvs.length > 0;
+    const due = Number.parseInt(kvs[0]?.key.toString('utf8').slice(keys.expiring.length) ?? '', 10);
+    return Number.isNaN(due) ? undefined : due;
   }
 
   /** Bindings whose time is up, the earliest first, at most `limit` of them. */
@@ -307,9 +322,12 @@ export class RecordStore implements Records {
     return kvs[0] && stored<T>(kvs[0]);
   }
 
-  async *#all<T>(prefix: string, page: number): AsyncGenerator<Stored<T>> {
+  async *#all<T>(prefix: string, page: number, onMalformed?: OnMalformed): AsyncGenerator<Stored<T>> {
     for await (const kv of this.#kvs(prefix, page)) {
-      yield stored<T>(kv);
+      const record = decodeOr<T>(kv, onMalformed);
+      if (record !== undefined) {
+        yield record;
+      }
     }
   }
 
@@ -349,6 +367,24 @@ function isRemoval({ instance, binding, opened }: RecordChange): boolean {
   return opened === undefined && !instance?.next && !binding?.next;
 }
 
+/** @throws MalformedRecord */
 function stored<T>(kv: IKeyValue): Stored<T> {
-  return { value: JSON.parse(kv.value.toString('utf8')) as T, revision: kv.mod_revision };
+  try {
+    return { value: JSON.parse(kv.value.toString('utf8')) as T, revision: kv.mod_revision };
+  } catch {
+    throw new MalformedRecord(kv.key.toString('utf8'), 'it is not JSON');
+  }
+}
+
+/** The record; undefined when it is malformed and `onMalformed` takes care of that. */
+function decodeOr<T>(kv: IKeyValue, onMalformed?: OnMalformed): Stored<T> | undefined {
+  try {
+    return stored<T>(kv);
+  } catch (error) {
+    if (!(error instanceof MalformedRecord) || onMalformed === undefined) {
+      throw error;
+    }
+    onMalformed(error.key, error.reason);
+    return undefined;
+  }
 }

@@ -28,7 +28,7 @@ describe('The checkup', () => {
       inventory: {
         roles: async () => new Map(bindings.map(({ role }, index) => [role, permission(index)])),
         users: async () => new Map(bindings.map(({ role }) => [role, [role]])),
-        strayDeployments: async () => [],
+        strayKeySpaces: async () => [],
         refused: async (credentials) => {
           const names = [...credentials].map(({ username }) => username);
           tried.push(names);
@@ -39,9 +39,36 @@ describe('The checkup', () => {
     };
   }
 
+  it('names what it can not read, and concludes nothing from what is missing then', async () => {
+    const whole = parts('', []);
+    const { records } = whole;
+    const isBroken = (binding: BindingRecord) => binding.binding_id === '3';
+    const broken: CheckupParts = {
+      ...whole,
+      records: {
+        ...records,
+        async *bindings(_instance, onMalformed) {
+          for await (const stored of records.bindings()) {
+            if (isBroken(stored.value)) {
+              onMalformed?.('the-key', 'it is not JSON');
+            } else {
+              yield stored;
+            }
+          }
+        },
+      },
+    };
+    const { differences, bindings: read } = await checkUp(broken, undefined, 0);
+    assert.equal(read, 49);
+    assert.deepEqual(
+      differences.map(({ kind, what, detail }) => [kind, what, detail]),
+      [['malformed record', 'the-key', 'it is not JSON']],
+    );
+  });
+
   it('tries every credential when it may', async () => {
     const tried: string[][] = [];
-    const { differences, signIns } = await checkUp(parts('role-7', tried));
+    const { differences, signIns } = await checkUp(parts('role-7', tried), undefined, 0);
     assert.deepEqual(
       differences.map(({ kind, what }) => [kind, what]),
       [['credentials refused', 'role-7']],
@@ -54,7 +81,7 @@ describe('The checkup', () => {
     let found = 0;
     for (let round = 0; round < 100; round += 1) {
       const tried: string[][] = [];
-      const { differences, signIns } = await checkUp(parts('role-7', tried), 10);
+      const { differences, signIns } = await checkUp(parts('role-7', tried), 10, 0);
       assert.equal(signIns, 10);
       assert.ok(tried.every((names) => names.length === 10));
       for (const name of tried.flat()) {

@@ -34,15 +34,15 @@ describe('compose-etcd-broker check', () => {
     await broker?.dispose();
   });
 
-  /** Breaks the cluster in one way, and expects to be told, mended, and told that all is well. */
+  /** Breaks the cluster in one way, and expects to be told, repaired, and told that all is well. */
   function finds(kind: string, breakIt: () => Promise<{ name: string }>) {
-    it(`finds and mends: ${kind}`, async () => {
+    it(`finds and repairs: ${kind}`, async () => {
       const { name } = await breakIt();
       const found = await run('check');
       assert.equal(found.code, 1, found.stdout + found.stderr);
       assert.match(found.stdout, new RegExp(`^${kind}: ${name}`, 'm'));
-      const mended = await run('check', '--repair', '--yes');
-      assert.equal(mended.code, 0, mended.stdout + mended.stderr);
+      const repaired = await run('check', '--repair', '--yes');
+      assert.equal(repaired.code, 0, repaired.stdout + repaired.stderr);
       const again = await run('check');
       assert.equal(again.code, 0, again.stdout + again.stderr);
       assert.match(again.stdout, /Nothing differs/);
@@ -121,10 +121,83 @@ describe('compose-etcd-broker check', () => {
     return { name };
   });
 
-  it('leaves keys, roles and users of others alone', async () => {
-    await root.kv.put({ key: Buffer.from('/elsewhere'), value: Buffer.from('x') });
-    await root.auth.roleAdd({ name: 'operators-own' });
+  it('neither touches nor reports keys, roles and users that are not exactly of its form', async () => {
+    const id = '7'.repeat(24);
+    const others = [
+      '/elsewhere',
+      '/d/ops/config',
+      '/d/ops-2/x',
+      '/d//x',
+      '/d/opkey',
+      '/d/é/x',
+      `/d/${id}`,
+      `/d/${id}/`,
+      `/d/${id}/x`,
+      `/d/${id}//x`,
+      `/d/${id}/A/x`,
+      `/d/${id}0/a/x`,
+      `/d/${id.toUpperCase().replace('7', 'A')}/a/x`,
+    ].map((key) => Buffer.from(key));
+    others.push(Buffer.from([0x2f, 0x64, 0x2f, 0xff, 0x00, 0x2f, 0x78]));
+    for (const key of others) {
+      await root.kv.put({ key, value: Buffer.from('x') });
+    }
+    await root.kv.put({ key: Buffer.from(`/d/${id}/a/b`), value: Buffer.from('x') });
+    const names = ['operators-own', `d-${id}`, `d-${id}-${'0'.repeat(17)}`, `D-${id}-${'0'.repeat(16)}`];
+    for (const name of names) {
+      await root.auth.roleAdd({ name });
+    }
+    const { code, stdout } = await run('check', '--repair', '--yes', '--json');
+    assert.equal(code, 0, stdout);
+    assert.deepEqual(
+      JSON.parse(stdout).differences.map(({ kind, what }: { kind: string; what: string }) => [kind, what]),
+      [['stray keys', `/d/${id}/a/`]],
+    );
+    for (const key of others) {
+      const { count } = await root.kv.range({ key, count_only: true });
+      assert.equal(count, '1', `${key.toString('latin1')} is gone`);
+    }
+    const { roles } = await root.auth.roleList();
+    assert.deepEqual(
+      names.filter((name) => !roles.includes(name)),
+      [],
+    );
+  });
+
+  it('names a record that can not be read, goes on with the rest, and judges nothing by its absence', async () => {
+    const { role } = names(1);
+    const key = Buffer.from('/_broker/v1/bindings/i/b');
+    const [record] = (await root.kv.range({ key })).kvs;
+    await root.kv.put({ key, value: Buffer.from('{not json') });
+    await root.kv.put({ key: Buffer.from('/_broker/v1/open/bind-9'), value: Buffer.from('{not json') });
+    await root.auth.roleDelete({ role: names(2).role });
+    const { code, stdout } = await run('check', '--json');
+    assert.equal(code, 1);
+    const found = JSON.parse(stdout).differences.map(({ kind, what }: { kind: string; what: string }) => [
+      kind,
+      what,
+    ]);
+    assert.deepEqual(found, [
+      ['malformed record', '/_broker/v1/open/bind-9'],
+      ['malformed record', '/_broker/v1/bindings/i/b'],
+      ['role missing', names(2).role],
+    ]);
+    const repaired = await run('check', '--repair', '--yes');
+    assert.equal(repaired.code, 1, 'what the record spoke of is still there');
+    assert.ok(
+      (await root.auth.roleList()).roles.includes(role),
+      'the role is not judged by a record that is lost',
+    );
+    const after = await run('check', '--json');
+    const left = JSON.parse(after.stdout).differences.map(({ kind }: { kind: string }) => kind);
+    assert.deepEqual(left, ['stray role', 'stray user']);
+    // The operator has found the record again.
+    await root.kv.put({ key, value: record?.value as Buffer });
     assert.equal((await run('check')).code, 0);
+  });
+
+  it('says what does not keep tenants apart in the version that it found', async () => {
+    assert.match((await run('check')).stdout, /^Note: etcd 3\.\d+\.\d+ alone does not keep tenants apart/m);
   });
 
   it('repairs nothing where nobody can be asked and --yes is not given', async () => {
@@ -259,6 +332,7 @@ describe('compose-etcd-broker', () => {
     [['check', '--force'], /--force/],
     [['operations', '--repair'], /belong to check/],
     [['reseal', '--all'], /belong to check/],
+    [['operations', '--yes'], /belongs to check and reseal/],
     [['check', 'all'], /one word too many/],
   ] as const) {
     it(`refuses ${args.join(' ')}`, async () => {

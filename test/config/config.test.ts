@@ -68,6 +68,7 @@ describe('readConfig', () => {
         region: 'local',
         trustProxy: 0,
         logLevel: 'info',
+        compactionMs: 3_600_000,
         dataDir: path.resolve('data'),
         brokerCredentials: [],
         encryptionKeys: [],

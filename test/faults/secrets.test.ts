@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
+import { keys } from '../../src/records/keys.js';
 import { bindingPath, PASSWORD, USERNAME } from '../support/broker.js';
 import { BrokerProcess, newEncryptionKey } from './support/broker-process.js';
 import { TestCluster } from './support/cluster.js';
@@ -28,8 +29,8 @@ describe('Encryption keys', () => {
 
   const withKeys = (keys: readonly string[]) => ({ ...cluster.env(), BROKER_ENCRYPTION_KEY: keys.join(',') });
 
-  async function start(keys: readonly string[]): Promise<BrokerProcess> {
-    const replica = new BrokerProcess({ env: withKeys(keys) });
+  async function start(encryptionKeys: readonly string[]): Promise<BrokerProcess> {
+    const replica = new BrokerProcess({ env: withKeys(encryptionKeys) });
     started.add(replica);
     return replica.start();
   }
@@ -45,20 +46,21 @@ describe('Encryption keys', () => {
     }
   }
 
-  async function command(name: string, keys: readonly string[]) {
+  async function command(name: string, keys: readonly string[], ...options: string[]) {
     const login = { BROKER_USERNAME: USERNAME, BROKER_PASSWORD: PASSWORD };
     const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...login, ...withKeys(keys) };
-    const { stdout } = await run(process.execPath, [CLI, name, '--json'], { env, timeout: 30_000 }).catch(
-      (error: { stdout: string; stderr: string }) => {
-        assert.notEqual(error.stdout, '', error.stderr);
-        return error;
-      },
-    );
+    const { stdout } = await run(process.execPath, [CLI, name, '--json', ...options], {
+      env,
+      timeout: 30_000,
+    }).catch((error: { stdout: string; stderr: string }) => {
+      assert.notEqual(error.stdout, '', error.stderr);
+      return error;
+    });
     return JSON.parse(stdout);
   }
 
   it('are replaced under traffic without a failed request', async () => {
-    const [old, fresh] = [newEncryptionKey(), newEncryptionKey()];
+    const [old, fresh] = [cluster.encryptionKey, newEncryptionKey()];
     replicas = [await start([old]), await start([old])];
     assert.equal((await (replicas[0] as BrokerProcess).provision('kept')).status, 201);
     const kept = await (replicas[0] as BrokerProcess).bind('kept', 'kept');
@@ -94,14 +96,16 @@ describe('Encryption keys', () => {
 
   it('that are lost cost the bindings that they sealed, with a clear error, and no others', async () => {
     const [lost, present] = [newEncryptionKey(), newEncryptionKey()];
-    const before = await start([lost]);
+    const known = cluster.encryptionKey;
+    await (await start([known])).kill('SIGTERM');
+    const before = await start([lost, known]);
     assert.equal((await before.provision('mixed')).status, 201);
     const sealed = await before.bind('mixed', 'sealed-under-lost');
     assert.equal((await before.bind('mixed', 'also-under-lost')).status, 201);
     assert.equal(sealed.status, 201);
     await before.kill('SIGTERM');
 
-    const broker = await start([present]);
+    const broker = await start([present, known]);
     const other = await broker.bind('mixed', 'sealed-under-present');
     assert.equal(other.status, 201);
     const attempts = [
@@ -124,8 +128,7 @@ describe('Encryption keys', () => {
     const rotated = await broker.bind('mixed', 'successor', { predecessor_binding_id: 'sealed-under-lost' });
     assert.equal(rotated.status, 201, 'a successor needs no password of its predecessor');
 
-    const { failed, resealed } = await command('reseal', [present]);
-    assert.equal(resealed, 0);
+    const { failed } = await command('reseal', [present, known]);
     const names = failed.map(({ binding_id }: { binding_id: string }) => binding_id).sort();
     assert.ok(names.includes('also-under-lost') && names.includes('sealed-under-lost'), names.join(', '));
     assert.ok(!names.includes('sealed-under-present'));
@@ -134,6 +137,31 @@ describe('Encryption keys', () => {
     assert.equal((await broker.unbind('mixed', 'sealed-under-lost')).status, 200);
     assert.equal(await credentialsWork(cluster, sealed.body.credentials), false);
     assert.equal((await broker.unbind('mixed', 'also-under-lost')).status, 200);
-    await assertOracle(cluster, 10_000, [present, cluster.encryptionKey]);
+    cluster.encryptionKey = present;
+    await assertOracle(cluster, 10_000, [present]);
+    await broker.kill('SIGTERM');
+  });
+
+  it('that do not fit the records end the start, until the operator says that the others are lost', async function () {
+    this.timeout(120_000); // nine processes, one after the other
+    const [known, other] = [cluster.encryptionKey, newEncryptionKey()];
+    const first = await start([known]);
+    assert.equal((await first.provision('fitting')).status, 201);
+    assert.equal((await first.bind('fitting', 'sealed-under-known')).status, 201);
+    await first.kill('SIGTERM');
+    const refused =
+      /ended while starting \(1\): The broker's records are sealed under the encryption key \w{8}, [^|]*$/;
+    await assert.rejects(start([other]), refused);
+    // Without a check value, as an earlier release left it, the records themselves are tried.
+    await cluster.root.kv.deleteRange({ key: Buffer.from(keys.keyCheck) });
+    await assert.rejects(start([other]), refused);
+    await (await start([other, known])).kill('SIGTERM');
+    // Reseal without a yes changes nothing where records are lost.
+    assert.equal((await command('reseal', [newEncryptionKey()])).resealed, 0);
+    await (await start([other])).kill('SIGTERM');
+    const last = newEncryptionKey();
+    await assert.rejects(start([last]), refused);
+    assert.ok((await command('reseal', [last], '--yes')).failed.length > 0);
+    await (await start([last])).kill('SIGTERM');
   });
 });

@@ -102,13 +102,22 @@ describe("An operator's own cluster", () => {
   it('serves with a password over TLS, says what was checked, and changes nothing but its own', async () => {
     const before = await stateOf(common);
     const broker = await startBroker(common.settings);
-    assert.equal(broker.said.length, 5, broker.said.join('\n'));
-    const [reachable = '', version = '', authentication = '', tokens = '', administrator = ''] = broker.said;
+    assert.equal(broker.said.length, 6, broker.said.join('\n'));
+    const [
+      reachable = '',
+      version = '',
+      authentication = '',
+      tokens = '',
+      administrator = '',
+      isolation = '',
+    ] = broker.said;
     assert.equal(reachable, `etcd: reachable at ${common.endpoint}`);
     assert.match(version, /^etcd: version 3\.\d+\.\d+/);
     assert.equal(authentication, 'etcd: authentication is on');
     assert.equal(tokens, 'etcd: tokens are simple');
     assert.equal(administrator, 'etcd: the broker may manage users and roles');
+    assert.match(isolation, /^Warning: etcd 3\.\d+\.\d+ alone does not keep tenants apart: /);
+    assert.equal(`Warning: ${(await broker.send('GET', '/ready')).body.isolation}`, isolation);
     await assertServes(broker, common);
     await broker.stop();
     const { revision: _before, ...stateBefore } = before;

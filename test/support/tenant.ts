@@ -84,7 +84,7 @@ export async function inventory({ auth, kv }: EtcdClient): Promise<Inventory> {
   ];
   const keys = kvs.map(({ key }) => key.toString('utf8'));
   // Finished operations and marks of deletions stay for a day, and a replica says all the time that it lives.
-  const passing = /^\/_broker\/v1\/(operations|owners|probe|gone)/;
+  const passing = /^\/_broker\/v1\/(operations|owners|probe|gone|key-check)/;
   return { users: users.sort(), roles: roles.sort(), keys: keys.filter((key) => !passing.test(key)).sort() };
 }
 

@@ -1,17 +1,20 @@
 import type { Secret } from '../../credentials/secret.js';
 import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
-import type { IndexFault, Seals } from '../ports.js';
-import { compare, type Difference, type Found, type FoundPermission, type Recorded } from './oracle.js';
+import type { IndexFault, OnMalformed, Seals } from '../ports.js';
+import { compare, type Difference, type FoundPermission, type Recorded } from './oracle.js';
 
 /** What the checkup reads of the records. */
 export interface ReadableRecords {
-  instances(): AsyncIterable<Stored<InstanceRecord>>;
-  bindings(): AsyncIterable<Stored<BindingRecord>>;
+  instances(onMalformed?: OnMalformed): AsyncIterable<Stored<InstanceRecord>>;
+  bindings(instanceId?: string, onMalformed?: OnMalformed): AsyncIterable<Stored<BindingRecord>>;
   indexFaults(
     instances: readonly InstanceRecord[],
     bindings: readonly BindingRecord[],
   ): Promise<IndexFault[]>;
-  openOperations(limit: number): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
+  openOperations(
+    limit: number,
+    onMalformed?: OnMalformed,
+  ): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
 }
 
 /** What the checkup reads of the cluster. */
@@ -19,7 +22,7 @@ export interface ClusterInventory {
   roles(): Promise<Map<string, FoundPermission[]>>;
   users(): Promise<Map<string, string[]>>;
   refused(credentials: Iterable<{ username: string; password: Secret }>): Promise<Map<string, string>>;
-  strayDeployments(known: Iterable<string>): Promise<string[]>;
+  strayKeySpaces(knownDeployments: Iterable<string>): Promise<string[]>;
 }
 
 export interface CheckupParts {
@@ -47,13 +50,18 @@ const SETTLE_MS = 500;
  * between two reads looks wrong for a moment.
  *
  * @param mostSignIns with how many credentials it tries to sign in at the most: each costs etcd a bcrypt
+ * @param settleMs the time between the two looks, in milliseconds
  */
-export async function checkUp(parts: CheckupParts, mostSignIns = Number.POSITIVE_INFINITY): Promise<Checkup> {
+export async function checkUp(
+  parts: CheckupParts,
+  mostSignIns = Number.POSITIVE_INFINITY,
+  settleMs = SETTLE_MS,
+): Promise<Checkup> {
   const first = await look(parts, mostSignIns);
   if (first.differences.length === 0) {
     return first;
   }
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
   // The same sample need not come twice: what was refused before is tried again.
   const suspects = new Set(first.differences.map(({ what }) => what));
   const second = await look(parts, mostSignIns, suspects);
@@ -66,27 +74,21 @@ async function look(
   mostSignIns: number,
   suspects: ReadonlySet<string> = new Set(),
 ): Promise<Checkup> {
-  // Signing in takes etcd longest, so it begins first and goes on while the rest is read.
-  const lost = new Map<string, string>();
-  let signIns = 0;
-  const refusing = readBindings(records).then((bindings) => {
-    const credentials = [...openCredentials(bindings, seals, lost)];
-    const tried = sample(credentials, mostSignIns, suspects);
-    signIns = tried.length;
-    return inventory.refused(tried);
-  });
-  refusing.catch(() => undefined); // it is awaited below, and the other reads may fail before
+  // Signing in takes etcd longest, so it begins first and goes on while the rest is read. Roles and users follow side
+  // by side: etcd answers reads while it computes the hashes of passwords.
+  const signingIn = signIn({ records, inventory, seals }, mostSignIns, suspects);
   // What exists is read before what is recorded: a record is written before what it speaks of is made.
-  const [roles, users] = await Promise.all([inventory.roles(), inventory.users()]);
-  const refused = await refusing;
+  const [roles, users, { refused, signIns }] = await Promise.all([
+    inventory.roles(),
+    inventory.users(),
+    signingIn,
+  ]);
   const recorded = await readRecords(records);
   const { bindings, instances } = recorded;
-  const strayDeployments = await inventory.strayDeployments(
-    instances.map(({ deployment_id }) => deployment_id),
-  );
-  const found: Found = { roles, users, refused: new Map([...refused, ...lost]), strayDeployments };
+  const known = [...instances, ...bindings].map(({ deployment_id }) => deployment_id);
+  const strayKeySpaces = await inventory.strayKeySpaces(known);
   return {
-    differences: compare(recorded, found),
+    differences: compare(recorded, { roles, users, refused, strayKeySpaces }),
     instances: instances.length,
     bindings: bindings.length,
     underWay: recorded.open.size,
@@ -94,25 +96,38 @@ async function look(
   };
 }
 
-async function readBindings(records: ReadableRecords): Promise<BindingRecord[]> {
-  const bindings: BindingRecord[] = [];
-  for await (const { value } of records.bindings()) {
-    bindings.push(value);
-  }
-  return bindings;
+/** Tries the credentials of bindings. Each binding's password that can't be opened counts as refused. */
+async function signIn(
+  { records, inventory, seals }: CheckupParts,
+  most: number,
+  suspects: ReadonlySet<string>,
+): Promise<{ refused: Map<string, string>; signIns: number }> {
+  const lost = new Map<string, string>();
+  // Malformed records are told when all records are read, below.
+  const bindings = await collect(records.bindings(undefined, () => undefined));
+  const tried = sample([...openCredentials(bindings, seals, lost)], most, suspects);
+  const refused = await inventory.refused(tried);
+  return { refused: new Map([...refused, ...lost]), signIns: tried.length };
 }
 
 async function readRecords(records: ReadableRecords): Promise<Recorded> {
-  const { operations, owners } = await records.openOperations(MOST_OPERATIONS);
-  const bindings = await readBindings(records);
+  const malformed = new Map<string, string>();
+  const onMalformed: OnMalformed = (key, reason) => malformed.set(key, reason);
+  const { operations, owners } = await records.openOperations(MOST_OPERATIONS, onMalformed);
+  const bindings = await collect(records.bindings(undefined, onMalformed));
   // A binding's instance outlives it, so instances are read after bindings.
-  const instances: InstanceRecord[] = [];
-  for await (const { value } of records.instances()) {
-    instances.push(value);
-  }
+  const instances = await collect(records.instances(onMalformed));
   const open = new Map(operations.map((operation) => [operation.id, operation]));
   const indexFaults = await records.indexFaults(instances, bindings);
-  return { instances, bindings, open, owners, indexFaults };
+  return { instances, bindings, open, owners, indexFaults, malformed };
+}
+
+async function collect<T>(stored: AsyncIterable<Stored<T>>): Promise<T[]> {
+  const values: T[] = [];
+  for await (const { value } of stored) {
+    values.push(value);
+  }
+  return values;
 }
 
 /** Opens the password of each binding that should be able to sign in. */
@@ -133,7 +148,7 @@ function* openCredentials(
   }
 }
 
-/** All that are suspect, and of the others as many as there is room for, drawn anew each time. */
+/** All that are suspect, and of the others as many as there is room for, at random. */
 function sample<T extends { username: string }>(
   all: readonly T[],
   most: number,
@@ -142,8 +157,8 @@ function sample<T extends { username: string }>(
   if (all.length <= most) {
     return [...all];
   }
-  const drawn = all.map((one) => ({ one, order: suspects.has(one.username) ? -1 : Math.random() }));
-  return drawn
+  const shuffled = all.map((one) => ({ one, order: suspects.has(one.username) ? -1 : Math.random() }));
+  return shuffled
     .sort((a, b) => a.order - b.order)
     .slice(0, Math.max(most, suspects.size))
     .map(({ one }) => one);

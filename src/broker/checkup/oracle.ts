@@ -1,7 +1,6 @@
 import type { AccessNames, BindingRecord, InstanceRecord, OperationRecord } from '../model.js';
 import { operationOf } from '../operations/operations.js';
 import type { IndexFault } from '../ports.js';
-import { deploymentPrefix } from '../tenant-prefix.js';
 
 /**
  * The oracle: compares what exists in the cluster with what the platform was told, which is what the records say.
@@ -21,8 +20,8 @@ export interface Found {
   users: ReadonlyMap<string, readonly string[]>;
   /** Users that could not sign in with the password of their record, and why. */
   refused: ReadonlyMap<string, string>;
-  /** Deployment ids under which there are keys but of which no instance is known. */
-  strayDeployments: readonly string[];
+  /** Prefixes of key spaces that hold keys and whose deployment no record knows. */
+  strayKeySpaces: readonly string[];
 }
 
 export interface Recorded {
@@ -32,11 +31,14 @@ export interface Recorded {
   open: ReadonlyMap<string, OperationRecord>;
   /** The sessions that live. */
   owners: ReadonlySet<string>;
+  /** The keys of records that can't be read, each with the reason. */
+  malformed: ReadonlyMap<string, string>;
   /** Where the indexes of deployments and of what is to expire do not agree with the records. */
   indexFaults: readonly IndexFault[];
 }
 
 export type DifferenceKind =
+  | 'malformed record'
   | 'role missing'
   | 'permission wrong'
   | 'user missing'
@@ -65,7 +67,9 @@ export interface Difference {
 }
 
 export function compare(recorded: Recorded, found: Found): Difference[] {
-  const differences: Difference[] = [];
+  const differences = [...recorded.malformed].map(([what, detail]): Difference => {
+    return { kind: 'malformed record', what, detail };
+  });
   const instances = new Set(recorded.instances.map(({ instance_id }) => instance_id));
   for (const binding of recorded.bindings) {
     if (!instances.has(binding.instance_id)) {
@@ -82,8 +86,21 @@ export function compare(recorded: Recorded, found: Found): Difference[] {
   }
   differences.push(...strays(recorded, found), ...compareOperations(recorded));
   differences.push(...recorded.indexFaults.map(toDifference));
-  return differences;
+  // What is without a record may be that of a record which can't be read, so nothing follows from its absence.
+  return recorded.malformed.size === 0
+    ? differences
+    : differences.filter(({ kind }) => !FROM_ABSENCE.has(kind));
 }
+
+const FROM_ABSENCE: ReadonlySet<DifferenceKind> = new Set<DifferenceKind>([
+  'stray role',
+  'stray user',
+  'stray keys',
+  'stray operation',
+  'stray index entry',
+  'binding without instance',
+  'operation not indexed',
+]);
 
 /** A binding that was handed out must have all that it needs, and no more. */
 function compareReady(binding: BindingRecord, { roles, users, refused }: Found): Difference[] {
@@ -133,18 +150,14 @@ function compareExpired(binding: BindingRecord, { roles, users }: Found): Differ
 }
 
 /** What no record speaks of. A binding that is being made or removed has its record all the while. */
-function strays({ bindings }: Recorded, { roles, users, strayDeployments }: Found): Difference[] {
+function strays({ bindings }: Recorded, { roles, users, strayKeySpaces }: Found): Difference[] {
   const named = new Set(bindings.flatMap(({ role, username }) => [role, username]));
   const stray = (kind: DifferenceKind, names: Iterable<string>): Difference[] =>
     [...names]
       .filter((name) => !named.has(name))
       .map((what) => ({ kind, what, detail: 'it exists and no record speaks of it' }));
-  const keys = strayDeployments.map((id): Difference => {
-    return {
-      kind: 'stray keys',
-      what: deploymentPrefix(id),
-      detail: 'there are keys and no instance is recorded',
-    };
+  const keys = strayKeySpaces.map((what): Difference => {
+    return { kind: 'stray keys', what, detail: 'there are keys and no instance is recorded' };
   });
   return [...stray('stray role', roles.keys()), ...stray('stray user', users.keys()), ...keys];
 }
@@ -166,10 +179,10 @@ function compareOperations({ instances, bindings, open, owners }: Recorded): Dif
       differences.push({ kind: 'operation not indexed', what: operation_id, detail, operation });
     }
   }
-  for (const operation_id of open.keys()) {
+  for (const [operation_id, operation] of open) {
     if (!atWork.has(operation_id)) {
       const detail = 'the index of open operations names it and no record is under way with it';
-      differences.push({ kind: 'stray operation', what: operation_id, detail });
+      differences.push({ kind: 'stray operation', what: operation_id, detail, operation });
     }
   }
   return differences;

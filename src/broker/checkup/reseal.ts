@@ -1,10 +1,10 @@
 import { Sealer } from '../../credentials/seal.js';
 import type { BindingRecord, Stored } from '../model.js';
-import type { ChangeResult, RecordChange } from '../ports.js';
+import type { ChangeResult, OnMalformed, RecordChange } from '../ports.js';
 
 export interface ResealParts {
   records: {
-    bindings(): AsyncIterable<Stored<BindingRecord>>;
+    bindings(instanceId?: string, onMalformed?: OnMalformed): AsyncIterable<Stored<BindingRecord>>;
     change(change: RecordChange): Promise<ChangeResult>;
   };
   seals: Sealer;
@@ -16,14 +16,17 @@ export interface Resealed {
   unchanged: number;
   /** Bindings whose key is lost, or that changed all the time. */
   failed: { instance_id: string; binding_id: string; reason: string }[];
+  /** Records that can't be read. */
+  malformed: { key: string; reason: string }[];
 }
 
 const MOST_ROUNDS = 5;
 
 /** Seals every record's password under the newest encryption key, so that older keys can be taken away. */
 export async function reseal({ records, seals }: ResealParts): Promise<Resealed> {
-  const outcome: Resealed = { resealed: 0, unchanged: 0, failed: [] };
-  for await (const stored of records.bindings()) {
+  const outcome: Resealed = { resealed: 0, unchanged: 0, failed: [], malformed: [] };
+  const onMalformed = (key: string, reason: string) => outcome.malformed.push({ key, reason });
+  for await (const stored of records.bindings(undefined, onMalformed)) {
     const { instance_id, binding_id } = stored.value;
     try {
       const changed = await resealOne(records, seals, stored);

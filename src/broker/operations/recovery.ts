@@ -1,3 +1,4 @@
+import { Periodic } from '../../periodic.js';
 import type { OperationRecord, Stored, Work } from '../model.js';
 import type { RecordChange } from '../ports.js';
 import { operationOf } from './operations.js';
@@ -11,49 +12,35 @@ const LOOK_MS = 1_000;
  * Each replica looks once a second; who changes the owner in the record first has it.
  */
 export class Recovery {
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
-  #stopped = false;
+  readonly #periodic: Periodic;
 
   constructor(
     readonly parts: WorkerParts,
     readonly worker: Worker,
-  ) {}
+  ) {
+    this.#periodic = new Periodic({
+      what: 'Looking for interrupted operations',
+      intervalMs: LOOK_MS,
+      longestPauseMs: LOOK_MS,
+      run: (stopping) => this.look(stopping),
+      log: parts.log,
+    });
+  }
 
   start(): void {
-    this.#schedule(0);
+    this.#periodic.start(0);
   }
 
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#looking;
-  }
-
-  #schedule(milliseconds: number): void {
-    this.#timer = setTimeout(() => {
-      this.#looking = this.look()
-        .catch((error: unknown) => {
-          this.parts.log.warn(
-            { reason: (error as Error).message },
-            'Looking for interrupted operations failed',
-          );
-        })
-        .finally(() => {
-          if (!this.#stopped) {
-            this.#schedule(LOOK_MS);
-          }
-        });
-    }, milliseconds);
-    this.#timer.unref();
+  stop(): Promise<void> {
+    return this.#periodic.stop();
   }
 
   /** Looks once. */
-  async look(): Promise<void> {
+  async look(stopping?: AbortSignal): Promise<void> {
     const { records, session } = this.parts;
     const { operations, owners } = await records.openOperations();
     for (const open of operations) {
-      if (this.#stopped) {
+      if (stopping?.aborted) {
         return;
       }
       if (open.owner === session.id) {

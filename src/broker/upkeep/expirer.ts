@@ -1,59 +1,69 @@
+import { Periodic } from '../../periodic.js';
 import type { BrokerParts } from '../parts.js';
 import type { AccessControl } from '../ports.js';
 
-const TICK_MS = 1_000;
+const LOOK_MS = 1_000;
 
 /**
  * Ends the credentials of bindings whose time is up. The record stays, marked as expired, until the platform unbinds
  * it; the keys stay too.
  *
  * The index of what is due is the intent, and each step can be repeated, so it does not matter which replica does it
- * or where one dies.
+ * or where one dies. Each replica reads the index once a second, so a binding that is due soon is noticed at once;
+ * the clock decides how seldom it is written.
  */
 export class Expirer {
-  #timer: NodeJS.Timeout | undefined;
-  #working: Promise<void> | undefined;
+  readonly #periodic: Periodic;
 
   constructor(
-    readonly parts: BrokerParts,
-    readonly access: AccessControl,
-  ) {}
+    readonly parts: Pick<BrokerParts, 'records' | 'clock' | 'log'>,
+    readonly access: Pick<AccessControl, 'revoke'>,
+  ) {
+    this.#periodic = new Periodic({
+      what: 'Looking for expired bindings',
+      intervalMs: LOOK_MS,
+      longestPauseMs: LOOK_MS,
+      run: () => this.look(),
+      log: parts.log,
+    });
+  }
 
   start(): void {
-    this.#timer = setInterval(() => {
-      this.#working ??= this.#tick().finally(() => {
-        this.#working = undefined;
-      });
-    }, TICK_MS);
-    this.#timer.unref();
+    this.#periodic.start();
   }
 
+  /** Also writes down how late it is, since the next start may find nothing else to tell the time by. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.#working;
+    await this.#periodic.stop();
+    await this.parts.clock.save();
   }
 
-  async #tick(): Promise<void> {
-    const { records, clock, log } = this.parts;
-    try {
-      if (!(await records.hasExpiring())) {
-        return;
+  /** Looks once. */
+  async look(): Promise<void> {
+    const { records, clock } = this.parts;
+    const nextDue = await records.nextDue();
+    if (nextDue === undefined) {
+      return;
+    }
+    const now = await clock.tick(nextDue);
+    if (now === undefined || now < nextDue) {
+      return;
+    }
+    const due = await records.dueBindings(now);
+    const ended = await Promise.allSettled(
+      due.map(({ instance_id, binding_id }) => this.#expire(instance_id, binding_id)),
+    );
+    for (const result of ended) {
+      if (result.status === 'rejected') {
+        throw result.reason;
       }
-      const now = await clock.tick();
-      const due = now === undefined ? [] : await records.dueBindings(now);
-      await Promise.all(due.map(({ instance_id, binding_id }) => this.#expire(instance_id, binding_id)));
-    } catch (error) {
-      log.warn(
-        { reason: (error as Error).message },
-        'Looking for expired bindings failed; it is tried again',
-      );
     }
   }
 
   async #expire(instanceId: string, bindingId: string): Promise<void> {
     const { records, log } = this.parts;
     const stored = await records.readBinding(instanceId, bindingId);
-    // A binding that is still being made, or is being removed, is its owner's.
+    // A binding that is still being made, or is being removed, is its session's.
     if (stored?.value.state !== 'ready' || stored.value.expired) {
       return;
     }

@@ -78,8 +78,8 @@ function openRoutes(app: Express, parts: AppParts): void {
     response.json({ status: 'ok' });
   });
   app.get('/ready', async (_request, response) => {
-    const { ready, checks } = await parts.readiness.check();
-    response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', checks });
+    const { ready, ...told } = await parts.readiness.check();
+    response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', ...told });
   });
   app.get('/', helmet(), frontPage);
   app.get('/favicon.ico', favicon);
