@@ -40,6 +40,8 @@ const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
 export interface Application {
   /** Where the broker listens, e.g. `http://localhost:8080`. */
   url: string;
+  /** Where platforms and browsers reach it. */
+  publicUrl: string;
   username: string;
   /** The password that was made for an embedded cluster, if the operator set none. */
   keptPassword?: KeptSecret;
@@ -148,7 +150,7 @@ export async function startApplication(
     const server = new HttpServer(app, (error) => {
       log.error({ reason: error.message }, 'A connection could not be taken');
     });
-    const url = await server.listen(config.port);
+    const url = await server.listen(config.port, config.host);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {
       const giveUp = setTimeout(() => connection.close(), DRAIN_MS + FAREWELL_MS);
@@ -160,6 +162,7 @@ export async function startApplication(
     });
     return {
       url,
+      publicUrl: service.publicUrl,
       username: access.credentials[0]?.username as string,
       ...(access.keptPassword === undefined ? {} : { keptPassword: access.keptPassword }),
       endpoints: service.endpoints,

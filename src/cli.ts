@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { check } from './cli/check.js';
 import { operations } from './cli/operations.js';
@@ -20,6 +21,7 @@ Commands (settings come from the environment, as for the broker itself):
 
 Options:
   --json       prints one JSON object
+  --version    prints the broker's version
   --help       prints this text
 
 Exit code: 0 when all is well, 1 when something differs or could not be done, 2 when the command is wrong.
@@ -38,6 +40,10 @@ async function main(args: string[]): Promise<number | undefined> {
   const [name = 'serve', ...rest] = positionals;
   if (values.help) {
     process.stdout.write(HELP);
+    return 0;
+  }
+  if (values.version) {
+    process.stdout.write(`${await version()}\n`);
     return 0;
   }
   if (rest.length > 0) {
@@ -72,8 +78,13 @@ function parse(args: string[]) {
   return parseArgs({
     args,
     allowPositionals: true,
-    options: { help: flag, json: flag, repair: flag, yes: flag, all: flag },
+    options: { help: flag, version: flag, json: flag, repair: flag, yes: flag, all: flag },
   });
+}
+
+async function version(): Promise<string> {
+  const file = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
 }
 
 /** etcd's own words say neither that they are etcd's nor how they came here. */

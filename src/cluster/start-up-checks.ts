@@ -27,6 +27,26 @@ export async function checkExternalCluster(
   cluster: ExternalCluster,
   say: (line: string) => void,
 ): Promise<void> {
+  const { source } = cluster;
+  if (source === 'environment') {
+    return check(connection, cluster, say);
+  }
+  const origin = `the bound service ${JSON.stringify(source.service)} (VCAP_SERVICES)`;
+  say(`etcd: settings come from ${origin}`);
+  try {
+    await check(connection, cluster, say);
+  } catch (error) {
+    throw error instanceof ClusterUnusable
+      ? new ClusterUnusable(`${error.message} The settings come from ${origin}.`)
+      : error;
+  }
+}
+
+async function check(
+  connection: Connection,
+  cluster: ExternalCluster,
+  say: (line: string) => void,
+): Promise<void> {
   const version = await reach(connection, cluster);
   say(`etcd: reachable at ${cluster.endpoints.join(', ')}`);
   assertVersion(version);

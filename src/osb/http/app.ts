@@ -26,7 +26,8 @@ export const LONGEST_BODY = 1 << 20;
 
 export interface AppParts extends OsbContext {
   credentials: readonly BrokerCredentials[];
-  trustProxy: number;
+  /** Express's `trust proxy`: how many proxies, or which addresses, may say who the client is. */
+  trustProxy: number | string[];
   log: Logger;
   metrics: Metrics;
   readiness: ReadinessCheck;
