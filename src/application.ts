@@ -68,7 +68,12 @@ export async function startApplication(
 ): Promise<Application> {
   const catalog = loadCatalog(config.catalogPath);
   const metrics = new Metrics();
-  const { address, embedded } = await openCluster(config, log, say);
+  let made: Promise<BrokerAccess> | undefined;
+  const prepareAccess = () => {
+    made ??= brokerAccess(config);
+    return made;
+  };
+  const { address, embedded } = await openCluster(config, log, say, prepareAccess);
   let janitor: Janitor | undefined;
   const connection = new Connection(address, (method, outcome, seconds) => {
     metrics.etcdCall(method, outcome, seconds);
@@ -84,7 +89,7 @@ export async function startApplication(
     if (config.cluster.kind === 'external') {
       await checkExternalCluster(connection, config.cluster, say);
     }
-    const access = await brokerAccess(config);
+    const access = await prepareAccess();
     const seals = new Sealer(access.encryptionKeys);
     const session = new Session(connection, log);
     const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
@@ -174,7 +179,12 @@ export async function startApplication(
   }
 }
 
-async function openCluster(config: Config, log: Logger, say: (line: string) => void): Promise<Backing> {
+async function openCluster(
+  config: Config,
+  log: Logger,
+  say: (line: string) => void,
+  prepareAccess: () => Promise<unknown>,
+): Promise<Backing> {
   if (config.cluster.kind === 'external') {
     return { address: config.cluster };
   }
@@ -186,6 +196,9 @@ async function openCluster(config: Config, log: Logger, say: (line: string) => v
     dataDir: config.dataDir,
     binary,
     members: config.cluster.members,
+    compactionMs: config.compactionMs,
+    // The key that seals records must be there before the first record can be.
+    prepare: prepareAccess,
     log: (level, message, details) => log[level](details ?? {}, message),
   });
   return { address: embedded, embedded };

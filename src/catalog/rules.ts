@@ -1,4 +1,3 @@
-import { slowness } from './patterns.js';
 import type { CatalogFile, JsonObject, OfferingInFile, PlanInFile } from './types.js';
 
 /** A rule that the catalog breaks: where, as a JSON pointer, and what would be good. */
@@ -115,11 +114,6 @@ function* keywordViolations(value: unknown, pointer: string, isSchema = true): G
     }
     const holdsNames =
       isSchema && ['properties', 'patternProperties', 'definitions', 'dependencies'].includes(key);
-    if (holdsNames && key === 'patternProperties' && typeof member === 'object' && member !== null) {
-      for (const pattern of Object.keys(member)) {
-        yield* textKeywordViolations('pattern', pattern, place);
-      }
-    }
     yield* keywordViolations(member, place, !holdsNames);
   }
 }
@@ -133,15 +127,6 @@ function* textKeywordViolations(keyword: string, value: string, pointer: string)
       pointer,
       message: 'a schema must not have an id, since that changes what "$ref" refers to; remove it',
     };
-  }
-  if (keyword === 'pattern') {
-    const reason = slowness(value);
-    if (reason !== undefined) {
-      yield {
-        pointer,
-        message: `the pattern could take long on a hostile text: ${reason}; write it more simply`,
-      };
-    }
   }
 }
 

@@ -290,16 +290,6 @@ describe('a catalog', () => {
     ],
     ['a broken pattern', create({ properties: { a: { type: 'string', pattern: '(' } } }), `${CREATE}: it is`],
     [
-      'a slow pattern',
-      create({ properties: { a: { pattern: '^(a+)+$' } } }),
-      `${CREATE}/properties/a/pattern: `,
-    ],
-    [
-      'a slow pattern for names',
-      create({ patternProperties: { '(a|a)*': {} } }),
-      `${CREATE}/patternProperties: `,
-    ],
-    [
       'no semantic version (rule 24)',
       plan({ maintenance_info: { version: '1.0' } }),
       /maintenance_info\/version must match/,
@@ -381,11 +371,11 @@ describe('a catalog', () => {
     after(() => rmSync(folder, { recursive: true }));
 
     const contents: [what: string, content: string | Buffer, message: RegExp][] = [
-      ['that is empty', '', /:1:1: it is not JSON: a value should stand here/],
-      ['with a comma too many', '{\n  "services": [],\n}', /:3:1: .*a string in " should stand here/],
-      ['with a comma too few', '{\n  "a": 1\n  "b": 2\n}', /:3:3: .*"}" or "," should stand here/],
+      ['that is empty', '', /:1:1: it is not JSON: value expected/],
+      ['with a comma too many', '{\n  "services": [],\n}', /:3:1: .*property name expected/],
+      ['with a comma too few', '{\n  "a": 1\n  "b": 2\n}', /:3:3: .*comma expected/],
       ['with a member twice', '{"services": [],\n "services": []}', /:2:2: .*"services" is there twice/],
-      ['with something after its end', '{}\n}', /:2:1: .*nothing may follow/],
+      ['with something after its end', '{}\n}', /:2:1: .*end of file expected/],
       ['that is not UTF-8', Buffer.from('{\n "ä": "\xe4"}', 'latin1'), /:2:3: it is not UTF-8/],
       ['that is a list', '[]', /: the whole must be an object\.$/],
     ];

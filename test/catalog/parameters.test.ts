@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { loadCatalog } from '../../src/catalog/catalog.js';
 import { compileParameters } from '../../src/catalog/parameters.js';
-import { slowness } from '../../src/catalog/patterns.js';
 import { readConfig } from '../../src/config/config.js';
 
 describe('the validators of the plan Standard', () => {
@@ -154,41 +153,6 @@ describe('compileParameters', () => {
   for (const [schema, parameters, problem] of cases) {
     it(`says "${problem}"`, () => {
       assert.deepEqual(compileParameters({ $schema, type: 'object', ...schema })(parameters), [problem]);
-    });
-  }
-});
-
-describe('slowness', () => {
-  const quick = [
-    '^[a-z0-9][a-z0-9-]{0,62}$',
-    '^([1-9][0-9]{0,6}(s|m|h)|[1-9][0-9]{0,4}d)$',
-    '^(a+)?$',
-    '^(?:ab)*$',
-    '^[(*+]+\\)*$',
-    '(a|b){1}',
-    '\\d{3}-\\d*',
-  ];
-  for (const pattern of quick) {
-    it(`lets ${pattern} pass`, () => {
-      assert.equal(slowness(pattern), undefined);
-    });
-  }
-
-  const slow: [pattern: string, reason: RegExp][] = [
-    ['^(a+)+$', /repeats/],
-    ['(a|a)*', /chooses/],
-    ['((a?)b){2,}', /repeats/],
-    ['((a*))*', /repeats/],
-    ['(?:a{2,3}){20}', /repeats/],
-    ['(.)\\1', /refers back/],
-    ['(?=a)b', /looks around/],
-    ['(?<n>a)', /named group/],
-    ['a*b*c*', /more than 2/],
-    ['a{17}b{20,}c+', /more than 2/],
-  ];
-  for (const [pattern, reason] of slow) {
-    it(`stops ${pattern}`, () => {
-      assert.match(slowness(pattern) ?? 'quick', reason);
     });
   }
 });

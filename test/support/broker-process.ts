@@ -3,9 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { poll, within } from '../../src/embedded/deadline.js';
-import { memberDataDir } from '../../src/embedded/layout.js';
-import { etcdsUsing } from '../../src/embedded/process-table.js';
 import { PASSWORD, TestBroker, USERNAME } from './broker.js';
+import { etcdsUsing } from './processes.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 /** What `npm start` runs. */
@@ -124,7 +123,7 @@ export class BrokerProcess extends TestBroker {
 
   /** The ids of the processes of its embedded etcd. */
   etcds(): Promise<number[]> {
-    return etcdsUsing([1, 2, 3, 4, 5].map((index) => memberDataDir(this.dataDir, `etcd-${index}`)));
+    return etcdsUsing(this.dataDir);
   }
 }
 
