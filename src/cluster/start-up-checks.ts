@@ -57,7 +57,14 @@ async function check(
         'Authentication is off in the etcd cluster, so tenants could not be kept apart. Turn it on ("etcdctl auth enable"), or set ETCD_ENABLE_AUTH=true to have the broker do it.',
       );
     }
-    await enableAuthentication(connection, cluster);
+    const undo = await enableAuthentication(connection, cluster);
+    try {
+      // With authentication off there are no tokens, so their kind shows only now.
+      await checkTokens(connection);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
     say('etcd: authentication was off and is on now, as ETCD_ENABLE_AUTH=true asks');
   }
   say('etcd: authentication is on');
@@ -161,7 +168,11 @@ async function isAuthenticationOn(connection: Connection): Promise<boolean> {
   }
 }
 
-async function enableAuthentication(connection: Connection, cluster: ExternalCluster): Promise<void> {
+/** @returns what turns authentication off again and removes what was made for it */
+async function enableAuthentication(
+  connection: Connection,
+  cluster: ExternalCluster,
+): Promise<() => Promise<void>> {
   const { username, password } = cluster;
   if (username !== 'root' || password === undefined) {
     throw new ClusterUnusable(
@@ -169,18 +180,34 @@ async function enableAuthentication(connection: Connection, cluster: ExternalClu
     );
   }
   const { auth } = connection;
-  const existing = (await auth.userList()).users;
-  if (existing.includes(username)) {
+  const hasUser = (await auth.userList()).users.includes(username);
+  const hasRole = (await auth.roleList()).roles.includes('root');
+  const isGranted = hasUser && (await auth.userGet({ name: username })).roles.includes('root');
+  if (hasUser) {
     await auth.userChangePassword({ name: username, password: password.reveal() });
   } else {
     await auth.userAdd({ name: username, password: password.reveal() });
   }
-  if (!(await auth.roleList()).roles.includes('root')) {
+  if (!hasRole) {
     await auth.roleAdd({ name: 'root' });
   }
-  await auth.userGrantRole({ user: username, role: 'root' });
+  if (!isGranted) {
+    await auth.userGrantRole({ user: username, role: 'root' });
+  }
   await auth.authEnable();
   connection.forgetToken();
+  return async () => {
+    await auth.authDisable();
+    connection.forgetToken();
+    if (!hasUser) {
+      await auth.userDelete({ name: username });
+    } else if (!isGranted) {
+      await auth.userRevokeRole({ name: username, role: 'root' });
+    }
+    if (!hasRole) {
+      await auth.roleDelete({ role: 'root' });
+    }
+  };
 }
 
 async function checkTokens(connection: Connection): Promise<string> {

@@ -12,7 +12,7 @@ export interface EtcdLogLine {
 const MESSAGES = new Set([
   'alarm raised',
   'apply request took too long',
-  'closed an existing HTTP server',
+  'db file is flocked by another process, or taking too long',
   'failed to reach the peer URL',
   'failed to publish local member to cluster through raft',
   'leader failed to send out heartbeat on time; took too long, leader is overloaded likely from slow disk',
@@ -21,7 +21,6 @@ const MESSAGES = new Set([
   'prober detected unhealthy status',
   'rejected connection',
   'slow fdatasync',
-  'sync duration of %v, expected less than %v',
   'the clock difference against peer is too high',
   'timed out waiting for read index response (local node might have slow network)',
   'waiting for ReadIndex response took too long, retrying',
@@ -78,15 +77,24 @@ export function readLogLine(line: string): EtcdLogLine | undefined {
 }
 
 /**
- * Why a member did not start, in etcd's own words. For a start only, before any tenant is served: lines of the level
- * error and worse, and what is no log line at all, such as complaints about the command line.
+ * Why a member did not start, in etcd's own words: what its start-up code complains about, and what is no log line at
+ * all, such as complaints about the command line. Of the rest, which may name keys, only the place in etcd's source.
  */
 export function readStartFailure(line: string): string | undefined {
-  const { msg, level, error } = parse(line);
+  const { msg, level, error, caller } = parse(line);
   if (typeof msg !== 'string') {
     return line.trim() || undefined;
   }
-  return level === 'warn' || level === 'info' ? undefined : [msg, error].filter(Boolean).join(': ');
+  const place = String(caller);
+  if (/^(etcdmain|embed)\//.test(place) && error !== undefined) {
+    return `${msg}: ${error}`;
+  }
+  if (MESSAGES.has(msg)) {
+    return msg;
+  }
+  return level === 'warn' || level === 'info' || !SOURCE_LINE.test(place)
+    ? undefined
+    : `it failed at ${place}`;
 }
 
 function parse(line: string): Record<string, unknown> {
