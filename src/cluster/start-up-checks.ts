@@ -1,6 +1,6 @@
 import type { ExternalCluster } from '../config/config.js';
-import { type Connection, within } from './connection.js';
-import { EtcdError } from './etcd-errors.js';
+import { type EtcdClient, within } from '../etcd/client.js';
+import { EtcdError } from '../etcd/errors.js';
 
 /** The cluster can't be used as it is. The message is one line that says what to do. */
 export class ClusterUnusable extends Error {
@@ -23,7 +23,7 @@ const CALL_TIMEOUT_MS = 3_000;
  * @throws ClusterUnusable
  */
 export async function checkExternalCluster(
-  connection: Connection,
+  connection: EtcdClient,
   cluster: ExternalCluster,
   say: (line: string) => void,
 ): Promise<void> {
@@ -43,7 +43,7 @@ export async function checkExternalCluster(
 }
 
 async function check(
-  connection: Connection,
+  connection: EtcdClient,
   cluster: ExternalCluster,
   say: (line: string) => void,
 ): Promise<void> {
@@ -74,7 +74,7 @@ async function check(
   say('etcd: the broker may manage users and roles');
 }
 
-async function reach(connection: Connection, cluster: ExternalCluster): Promise<string> {
+async function reach(connection: EtcdClient, cluster: ExternalCluster): Promise<string> {
   const endAt = performance.now() + REACH_TIMEOUT_MS;
   for (;;) {
     try {
@@ -116,18 +116,17 @@ const TLS_FAILURES: readonly [RegExp, string][] = [
   [/wrong version number|packet length too long/, 'It does not speak TLS: check ETCD_ENDPOINTS.'],
 ];
 
-/** The heart of a message of gRPC's or OpenSSL's, on one line. */
+/** The heart of a message of the transport's or OpenSSL's, on one line. */
 function bareReason(message: string): string {
   return message
-    .replace(/^.*Last error: (Error: )?/s, '')
-    .replace(/ Resolution note:.*$/s, '')
+    .replace(/^\S+:\d+: /, '')
     .replace(/[0-9A-F]{8,}:error:[0-9A-F]+:SSL routines:[^:]*:([^:]*):.*$/s, '$1')
     .replace(/\s+/g, ' ')
     .replace(/\.? *$/, '');
 }
 
 /** etcd 3.5 and later tell their version only to who has signed in. */
-async function signedInVersion(connection: Connection, cluster: ExternalCluster): Promise<string> {
+async function signedInVersion(connection: EtcdClient, cluster: ExternalCluster): Promise<string> {
   assertLogin(cluster);
   try {
     return (await connection.maintenance.status(within(CALL_TIMEOUT_MS))).version;
@@ -153,7 +152,7 @@ function assertVersion(version: string): void {
   }
 }
 
-async function isAuthenticationOn(connection: Connection): Promise<boolean> {
+async function isAuthenticationOn(connection: EtcdClient): Promise<boolean> {
   try {
     await connection.unauthenticated('Auth', 'authenticate', { name: '-', password: '-' }, REACH_TIMEOUT_MS);
     return true;
@@ -170,7 +169,7 @@ async function isAuthenticationOn(connection: Connection): Promise<boolean> {
 
 /** @returns what turns authentication off again and removes what was made for it */
 async function enableAuthentication(
-  connection: Connection,
+  connection: EtcdClient,
   cluster: ExternalCluster,
 ): Promise<() => Promise<void>> {
   const { username, password } = cluster;
@@ -210,7 +209,7 @@ async function enableAuthentication(
   };
 }
 
-async function checkTokens(connection: Connection): Promise<string> {
+async function checkTokens(connection: EtcdClient): Promise<string> {
   const token = await connection.token().catch((error: unknown) => {
     throw refused(error);
   });
@@ -226,7 +225,7 @@ async function checkTokens(connection: Connection): Promise<string> {
   return 'tokens are simple';
 }
 
-async function assertAdministrator(connection: Connection): Promise<void> {
+async function assertAdministrator(connection: EtcdClient): Promise<void> {
   try {
     await connection.auth.userList(within(CALL_TIMEOUT_MS));
   } catch (error) {

@@ -1,6 +1,6 @@
-import { Connection } from '../cluster/connection.js';
-import { EtcdError, type EtcdErrorKind } from '../cluster/etcd-errors.js';
 import type { Secret } from '../credentials/secret.js';
+import { EtcdClient } from '../etcd/client.js';
+import { EtcdError, type EtcdErrorKind } from '../etcd/errors.js';
 
 const ROOT = 'root';
 const CALL_TIMEOUT_MS = 5_000;
@@ -19,10 +19,10 @@ export interface RootAccess {
  * @throws EtcdError, of the kind `wrong-password` when the cluster knows another password
  */
 export async function enableAuthentication({ password, ...address }: RootAccess): Promise<void> {
-  const connection = new Connection(address);
-  const { auth } = connection;
+  const client = new EtcdClient(address);
+  const { auth } = client;
   const root = { name: ROOT, password: password.reveal() };
-  const signIn = () => connection.unauthenticated('Auth', 'authenticate', root, CALL_TIMEOUT_MS);
+  const signIn = () => client.unauthenticated('Auth', 'authenticate', root, CALL_TIMEOUT_MS);
   try {
     if ((await kindOfFailure(signIn())) === undefined) {
       return;
@@ -35,7 +35,7 @@ export async function enableAuthentication({ password, ...address }: RootAccess)
     await auth.authEnable();
     await signIn();
   } finally {
-    connection.close();
+    client.close();
   }
 }
 

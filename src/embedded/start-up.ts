@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
-import { EtcdError } from '../cluster/etcd-errors.js';
+import { EtcdError } from '../etcd/errors.js';
 import { enableAuthentication, type RootAccess } from './authentication.js';
 import { poll } from './deadline.js';
 import type { Member } from './member.js';

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Connection } from '../../src/cluster/connection.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { startEmbeddedCluster } from '../../src/embedded/embedded-cluster.js';
 import { isOlder } from '../../src/embedded/etcd-binary.js';
 import { readLogLine } from '../../src/embedded/etcd-log.js';
+import { EtcdClient } from '../../src/etcd/client.js';
 import { availableEtcds } from '../support/etcd-versions.js';
 
 const MARKER = 'marker4711';
@@ -32,8 +32,8 @@ describe("The embedded etcd's log", () => {
           ...(isOlder(binary.version, '3.5') ? [] : ['--experimental-warning-apply-duration=1ns']),
         ],
       });
-      const root = new Connection(cluster);
-      const tenant = new Connection({ ...cluster, username: MARKER, password: new Secret(`${MARKER}-p`) });
+      const root = new EtcdClient(cluster);
+      const tenant = new EtcdClient({ ...cluster, username: MARKER, password: new Secret(`${MARKER}-p`) });
       try {
         await root.auth.userAdd({ name: MARKER, password: `${MARKER}-p` });
         await assert.rejects(root.auth.userAdd({ name: MARKER, password: `${MARKER}-p` }));
