@@ -17,9 +17,7 @@ try {
   const config = readConfig(process.env);
   const log = openLog(config.logLevel);
   const application = await startApplication(config, log, say);
-  for (const line of welcome(application, config.cluster.kind)) {
-    say(line);
-  }
+  say(welcome(application, config.cluster.kind).join('\n'));
   let stoppingSince: number | undefined;
   const stop = async (signal: NodeJS.Signals) => {
     if (stoppingSince !== undefined) {

@@ -45,6 +45,9 @@ const EXPECTED = new Set([
   'Running http and grpc server on single port. This is not recommended for production.',
 ]);
 
+/** gRPC in etcd reports each attempt of etcd's own to connect to itself, also while it stops. */
+const NOISE = /^(INFO|WARNING|ERROR): [\d/: ]+(\[core\] ?)?(\[.*?\] ?)?grpc: /;
+
 const WITHHELD = 'wrote a line that is not repeated here, since it may name keys or users';
 const SOURCE_LINE = /^[\w@.-]+(?:\/[\w@.-]+)*\.go:\d+$/;
 
@@ -55,7 +58,7 @@ const SOURCE_LINE = /^[\w@.-]+(?:\/[\w@.-]+)*\.go:\d+$/;
  * @returns undefined for what is not worth a line
  */
 export function readLogLine(line: string): EtcdLogLine | undefined {
-  if (line.trim() === '') {
+  if (line.trim() === '' || NOISE.test(line)) {
     return undefined;
   }
   const { msg, level, caller, ...fields } = parse(line);

@@ -39,7 +39,7 @@ async function start(
     binary,
     members: 1,
     clientPorts: [0, 0, 0],
-    log: (level, message) => logged.push(`${level} ${message}`),
+    log: (level, message, details) => logged.push(`${level} ${message} ${JSON.stringify(details ?? {})}`),
     ...more,
   });
   started.push(cluster);

@@ -22,6 +22,8 @@ export interface Ended {
 
 /** A broker in a process of its own, started as `npm start` does, and a client for it. */
 export class BrokerProcess extends TestBroker {
+  /** The program and its arguments. */
+  command: readonly [string, ...string[]] = [process.execPath, START];
   stdout = '';
   stderr = '';
   child!: ChildProcess;
@@ -60,7 +62,8 @@ export class BrokerProcess extends TestBroker {
     this.stdout = '';
     this.stderr = '';
     this.#url = undefined;
-    const child = spawn(process.execPath, [START], {
+    const [program, ...args] = this.command;
+    const child = spawn(program, args, {
       cwd: ROOT,
       env: environment({
         PORT: '0',
