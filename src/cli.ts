@@ -2,11 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ClusterUnavailable } from './broker/errors.js';
-import { check } from './cli/check.js';
-import { operations } from './cli/operations.js';
 import { printable, terminal } from './cli/output.js';
-import { reseal } from './cli/reseal.js';
-import { openTools } from './cli/tools.js';
 import { EtcdError } from './etcd/errors.js';
 
 const HELP = `Usage: compose-etcd-broker [command] [options]
@@ -14,7 +10,7 @@ const HELP = `Usage: compose-etcd-broker [command] [options]
 Commands (settings come from the environment, as for the broker itself):
   serve        runs the broker (also without a command)
   check        compares the cluster with the broker's records and prints what differs
-                 --repair   mends it, after asking
+                 --repair   repairs it, after asking
                  --all      tries every credential, not only 1,000 of them
                  --yes      does not ask
   operations   lists the operations that are under way
@@ -28,7 +24,12 @@ Options:
 Exit code: 0 when all is well, 1 when something differs or could not be done, 2 when the command is wrong.
 `;
 
-const COMMANDS = { check, operations, reseal };
+/** Each with what it needs to load, which takes longer than the answer to a mistyped command may. */
+const COMMANDS = {
+  check: async () => (await import('./cli/check.js')).check,
+  operations: async () => (await import('./cli/operations.js')).operations,
+  reseal: async () => (await import('./cli/reseal.js')).reseal,
+};
 
 async function main(args: string[]): Promise<number | undefined> {
   let parsed: ReturnType<typeof parse>;
@@ -48,23 +49,25 @@ async function main(args: string[]): Promise<number | undefined> {
     return 0;
   }
   if (rest.length > 0) {
-    return wrong(`"${rest[0]}" is one word too many.`);
+    return wrong(`"${rest[0]}" is one argument too many.`);
   }
   if (name === 'serve') {
     await import('./main.js');
     return undefined;
   }
   if (!Object.hasOwn(COMMANDS, name)) {
-    return wrong(`"${name}" is no command.`);
+    return wrong(`"${name}" is not a command.`);
   }
   if ((values.repair || values.yes || values.all) && name !== 'check') {
     return wrong('--repair, --yes and --all belong to check.');
   }
   try {
+    const command = await COMMANDS[name as keyof typeof COMMANDS]();
+    const { openTools } = await import('./cli/tools.js');
     const tools = await openTools(process.env);
     try {
       const options = { repair: values.repair, yes: values.yes, all: values.all };
-      return await COMMANDS[name as keyof typeof COMMANDS](tools, terminal(values.json), options);
+      return await command(tools, terminal(values.json), options);
     } finally {
       tools.close();
     }

@@ -133,13 +133,13 @@ function* textKeywordViolations(keyword: string, value: string, pointer: string)
 /** A violation for each text that was there before. */
 function* repetitions(
   texts: readonly (readonly [text: string, pointer: string])[],
-  mend: string,
+  remedy: string,
 ): Generator<Violation> {
   const seen = new Map<string, string>();
   for (const [text, pointer] of texts) {
     const first = seen.get(text);
     if (first !== undefined) {
-      yield { pointer, message: `it is the same as ${first}; ${mend}` };
+      yield { pointer, message: `it is the same as ${first}; ${remedy}` };
     }
     seen.set(text, pointer);
   }
