@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { within } from './deadline.js';
 import { etcdEnvironment } from './etcd-binary.js';
 
 /**
@@ -96,16 +98,16 @@ async function readPid(
   guardian: ChildProcess & { stdout: NodeJS.ReadableStream },
   exited: Promise<string>,
 ): Promise<number> {
-  return await new Promise<number>((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`etcd's guardian did not answer within ${PID_TIMEOUT_MS} ms`)),
-      PID_TIMEOUT_MS,
-    );
-    createInterface({ input: guardian.stdout }).once('line', (line) => resolve(Number(line)));
-    void exited.then((how) => reject(new Error(`etcd's guardian ${how}`)));
-    void exited.finally(() => clearTimeout(timer));
-    guardian.stdout.once('data', () => clearTimeout(timer));
+  const lines = createInterface({ input: guardian.stdout });
+  const pid = once(lines, 'line').then(([line]) => Number(line));
+  const end = exited.then((how): never => {
+    throw new Error(`etcd's guardian ${how}`);
   });
+  const found = await within(Promise.race([pid, end]), PID_TIMEOUT_MS);
+  if (found === undefined) {
+    throw new Error(`etcd's guardian did not answer within ${PID_TIMEOUT_MS} ms`);
+  }
+  return found;
 }
 
 function describe(code: number | null, signal: NodeJS.Signals | null): string {

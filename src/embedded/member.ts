@@ -7,8 +7,8 @@ const KEPT_LINES = 5;
 const MAX_LINE_LENGTH = 2_000;
 const STOP_TIMEOUT_MS = 10_000;
 const KILL_TIMEOUT_MS = 5_000;
-const FIRST_BACKOFF_MS = 100;
-const LONGEST_BACKOFF_MS = 10_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
 const STEADY_AFTER_MS = 60_000;
 
 export type EmbeddedLog = (
@@ -77,13 +77,15 @@ export class Member {
 
   async #stop(): Promise<void> {
     this.prepareStop();
-    await this.#supervision;
+    await this.#end();
+    await this.#supervision; // which may just have started another process
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
     const etcd = this.#process;
-    if (etcd === undefined) {
-      return;
-    }
-    etcd.kill('SIGTERM');
-    if ((await within(etcd.exited, STOP_TIMEOUT_MS)) === undefined) {
+    etcd?.kill('SIGTERM');
+    if (etcd && (await within(etcd.exited, STOP_TIMEOUT_MS)) === undefined) {
       this.#options.log(
         'warn',
         `etcd member ${this.name} did not end within ${STOP_TIMEOUT_MS} ms: killing it`,
@@ -97,22 +99,17 @@ export class Member {
 
   async #supervise(): Promise<void> {
     const { signal } = this.#stopping;
-    const stopped = new Promise<undefined>((resolve) =>
-      signal.addEventListener('abort', () => resolve(undefined), { once: true }),
-    );
-    let backoffMs = FIRST_BACKOFF_MS;
-    while (!signal.aborted) {
+    let pauseMs = FIRST_PAUSE_MS;
+    for (;;) {
       const startedAt = Date.now();
-      const how = this.#process ? await Promise.race([this.#process.exited, stopped]) : 'is down';
-      if (how === undefined || signal.aborted) {
+      const how = (await this.#process?.exited) ?? 'is down';
+      if (signal.aborted) {
         return;
       }
-      if (Date.now() - startedAt > STEADY_AFTER_MS) {
-        backoffMs = FIRST_BACKOFF_MS;
-      }
-      this.#options.log('error', `etcd member ${this.name} ${how}: starting it again in ${backoffMs} ms`);
-      await sleep(backoffMs, undefined, { signal }).catch(() => undefined); // a stop ends the pause
-      backoffMs = Math.min(backoffMs * 2, LONGEST_BACKOFF_MS);
+      pauseMs = Date.now() - startedAt > STEADY_AFTER_MS ? FIRST_PAUSE_MS : pauseMs;
+      this.#options.log('error', `etcd member ${this.name} ${how}: starting it again in ${pauseMs} ms`);
+      await sleep(pauseMs, undefined, { signal }).catch(() => undefined); // a stop ends the pause
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
       if (signal.aborted) {
         return;
       }
@@ -121,6 +118,9 @@ export class Member {
         await this.start();
       } catch (error) {
         this.#options.log('error', `etcd member ${this.name} can't be started: ${(error as Error).message}`);
+      }
+      if (signal.aborted) {
+        return;
       }
     }
   }
