@@ -3,7 +3,7 @@ import { Ajv } from 'ajv';
 import type { Problems } from './error.js';
 
 /** The levels of the log, from the most to the least talkative. */
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** The environment variables that the broker knows, each of the type that it stands for. */

@@ -60,7 +60,7 @@ export interface EmbeddedCluster {
  * Makes the folder for what the broker keeps, if it is not there.
  * @throws Error with one line when the broker can't write there
  */
-export async function openDataDir(dataDir: string): Promise<string> {
+async function openDataDir(dataDir: string): Promise<string> {
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
     await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
