@@ -1,6 +1,6 @@
-// Compiles with TypeScript's own compiler when a source is newer than the last build that ended well.
+// Compiles with TypeScript's own compiler when a source is newer than the last successful build.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -41,6 +41,8 @@ export function build() {
     console.error('The build failed; the lines above say where.');
     process.exit(1);
   }
+  // npm sets this bit only when it installs, and the compiler has just made the file anew.
+  chmodSync(path.join(root, 'dist', 'src', 'cli.js'), 0o755);
   writeFileSync(stamp, '');
   utimesSync(stamp, startedAt, startedAt);
 }

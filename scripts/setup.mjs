@@ -1,4 +1,4 @@
-// Makes a fresh clone ready: installs the packages of the lock file where they are missing or older, then builds.
+// Makes a fresh clone ready: installs the packages of the lock file if they are missing or older, then builds.
 // Uses nothing but Node itself, since nothing else is there yet.
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
@@ -13,7 +13,7 @@ function modifiedAt(file) {
 }
 
 export function setUp() {
-  // npm writes this file last, so it is there only after an install that ended well.
+  // npm writes this file last, so it is there only after a successful install.
   const installed = modifiedAt(path.join(root, 'node_modules', '.package-lock.json'));
   if (installed < modifiedAt(path.join(root, 'package-lock.json'))) {
     const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';

@@ -45,6 +45,8 @@ const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
 export interface Application {
   /** Where the broker listens, e.g. `http://localhost:8080`. */
   url: string;
+  /** Where platforms and browsers reach it. */
+  publicUrl: string;
   username: string;
   /** The password that was made for an embedded cluster, if the operator set none. */
   keptPassword?: KeptSecret;
@@ -71,7 +73,12 @@ export async function startApplication(
 ): Promise<Application> {
   const catalog = loadCatalog(config.catalogPath);
   const metrics = new Metrics();
-  const { address, embedded } = await openCluster(config, log, say);
+  let made: Promise<BrokerAccess> | undefined;
+  const prepareAccess = () => {
+    made ??= brokerAccess(config);
+    return made;
+  };
+  const { address, embedded } = await openCluster(config, log, say, prepareAccess);
   let janitor: Janitor | undefined;
   const connection = new EtcdClient(address, (method, outcome, seconds, error) => {
     metrics.etcdCall(method, outcome, seconds);
@@ -88,8 +95,8 @@ export async function startApplication(
       await checkExternalCluster(connection, config.cluster, say);
     }
     const isolation = await describeCluster(connection, config, say);
+    const access = await prepareAccess();
     const keyCheck = new KeyCheck(connection);
-    const access = await brokerAccess(config, async () => !(await keyCheck.hasSealedRecords()));
     const seals = new Sealer(access.encryptionKeys);
     await keyCheck.verify(seals);
     const session = new Session(connection, log);
@@ -171,7 +178,7 @@ export async function startApplication(
     const server = new HttpServer(app, (error) => {
       log.error({ reason: error.message }, 'A connection could not be taken');
     });
-    const url = await server.listen(config.port);
+    const url = await server.listen(config.port, config.host);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {
       const giveUp = setTimeout(() => connection.close(), DRAIN_MS + FAREWELL_MS);
@@ -183,6 +190,7 @@ export async function startApplication(
     });
     return {
       url,
+      publicUrl: service.publicUrl,
       username: access.credentials[0]?.username as string,
       ...(access.keptPassword === undefined ? {} : { keptPassword: access.keptPassword }),
       endpoints: service.endpoints,
@@ -218,7 +226,12 @@ async function describeCluster(
   return isolation;
 }
 
-async function openCluster(config: Config, log: Logger, say: (line: string) => void): Promise<Backing> {
+async function openCluster(
+  config: Config,
+  log: Logger,
+  say: (line: string) => void,
+  prepareAccess: () => Promise<unknown>,
+): Promise<Backing> {
   if (config.cluster.kind === 'external') {
     return { address: config.cluster };
   }
@@ -230,6 +243,9 @@ async function openCluster(config: Config, log: Logger, say: (line: string) => v
     dataDir: config.dataDir,
     binary,
     members: config.cluster.members,
+    compactionMs: config.compactionMs,
+    // The key that seals records must be there before the first record can be.
+    prepare: prepareAccess,
     log: (level, message, details) => log[level](details ?? {}, message),
   });
   return { address: embedded, embedded };
@@ -246,11 +262,8 @@ interface BrokerAccess {
 }
 
 /** What was configured; with an embedded cluster what is missing is made once and kept. */
-async function brokerAccess(
-  { brokerCredentials, encryptionKeys, dataDir }: Config,
-  mayMakeKey: () => Promise<boolean>,
-): Promise<BrokerAccess> {
-  const keys = encryptionKeys.length > 0 ? encryptionKeys : [await keptEncryptionKey(dataDir, mayMakeKey)];
+async function brokerAccess({ brokerCredentials, encryptionKeys, dataDir }: Config): Promise<BrokerAccess> {
+  const keys = encryptionKeys.length > 0 ? encryptionKeys : [await keptEncryptionKey(dataDir)];
   if (brokerCredentials.length > 0) {
     return { credentials: brokerCredentials, encryptionKeys: keys };
   }

@@ -1,11 +1,8 @@
 #!/usr/bin/env node
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ClusterUnavailable } from './broker/errors.js';
-import { check } from './cli/check.js';
-import { operations } from './cli/operations.js';
 import { printable, terminal } from './cli/output.js';
-import { reseal } from './cli/reseal.js';
-import { openTools } from './cli/tools.js';
 import { EtcdError } from './etcd/errors.js';
 
 const HELP = `Usage: compose-etcd-broker [command] [options]
@@ -22,12 +19,18 @@ Commands (settings come from the environment, as for the broker itself):
 
 Options:
   --json       prints one JSON object
+  --version    prints the broker's version
   --help       prints this text
 
 Exit code: 0 when all is well, 1 when something differs or could not be done, 2 when the command is wrong.
 `;
 
-const COMMANDS = { check, operations, reseal };
+/** Each with what it needs to load, which takes longer than the answer to a mistyped command may. */
+const COMMANDS = {
+  check: async () => (await import('./cli/check.js')).check,
+  operations: async () => (await import('./cli/operations.js')).operations,
+  reseal: async () => (await import('./cli/reseal.js')).reseal,
+};
 
 async function main(args: string[]): Promise<number | undefined> {
   let parsed: ReturnType<typeof parse>;
@@ -42,15 +45,19 @@ async function main(args: string[]): Promise<number | undefined> {
     process.stdout.write(HELP);
     return 0;
   }
+  if (values.version) {
+    process.stdout.write(`${await version()}\n`);
+    return 0;
+  }
   if (rest.length > 0) {
-    return wrong(`"${rest[0]}" is one word too many.`);
+    return wrong(`"${rest[0]}" is one argument too many.`);
   }
   if (name === 'serve') {
     await import('./main.js');
     return undefined;
   }
   if (!Object.hasOwn(COMMANDS, name)) {
-    return wrong(`"${name}" is no command.`);
+    return wrong(`"${name}" is not a command.`);
   }
   if ((values.repair || values.all) && name !== 'check') {
     return wrong('--repair and --all belong to check.');
@@ -59,10 +66,12 @@ async function main(args: string[]): Promise<number | undefined> {
     return wrong('--yes belongs to check and reseal.');
   }
   try {
+    const command = await COMMANDS[name as keyof typeof COMMANDS]();
+    const { openTools } = await import('./cli/tools.js');
     const tools = await openTools(process.env);
     try {
       const options = { repair: values.repair, yes: values.yes, all: values.all };
-      return await COMMANDS[name as keyof typeof COMMANDS](tools, terminal(values.json), options);
+      return await command(tools, terminal(values.json), options);
     } finally {
       tools.close();
     }
@@ -77,8 +86,13 @@ function parse(args: string[]) {
   return parseArgs({
     args,
     allowPositionals: true,
-    options: { help: flag, json: flag, repair: flag, yes: flag, all: flag },
+    options: { help: flag, version: flag, json: flag, repair: flag, yes: flag, all: flag },
   });
+}
+
+async function version(): Promise<string> {
+  const file = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(file) as { version: string }).version;
 }
 
 /** etcd's own words say neither that they are etcd's nor how they came here. */

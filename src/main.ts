@@ -1,4 +1,3 @@
-import { startApplication } from './application.js';
 import { welcome } from './cli/welcome.js';
 import { readConfig } from './config/config.js';
 import { openLog } from './observability/log.js';
@@ -16,10 +15,10 @@ const say = (line: string) => {
 try {
   const config = readConfig(process.env);
   const log = openLog(config.logLevel);
+  // Loading all of the broker takes most of a second: a mistake in the settings is reported before.
+  const { startApplication } = await import('./application.js');
   const application = await startApplication(config, log, say);
-  for (const line of welcome(application, config.cluster.kind)) {
-    say(line);
-  }
+  say(welcome(application, config.cluster.kind).join('\n'));
   let stoppingSince: number | undefined;
   const stop = async (signal: NodeJS.Signals) => {
     if (stoppingSince !== undefined) {

@@ -77,7 +77,11 @@ function parseJson(text: string, path: string): unknown {
   if (found !== undefined) {
     throw syntaxError(path, text, found.offset, `it is not JSON: ${found.message}`);
   }
-  return JSON.parse(text);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new CatalogError(`The catalog ${path} is not JSON: ${(error as Error).message}.`);
+  }
 }
 
 function syntaxError(path: string, text: string, offset: number, message: string): CatalogError {

@@ -1,4 +1,3 @@
-import { slowness } from './patterns.js';
 import type { CatalogFile, JsonObject, OfferingInFile, PlanInFile } from './types.js';
 
 /** A rule that the catalog breaks: where, as a JSON pointer, and what would be good. */
@@ -115,11 +114,6 @@ function* keywordViolations(value: unknown, pointer: string, isSchema = true): G
     }
     const holdsNames =
       isSchema && ['properties', 'patternProperties', 'definitions', 'dependencies'].includes(key);
-    if (holdsNames && key === 'patternProperties' && typeof member === 'object' && member !== null) {
-      for (const pattern of Object.keys(member)) {
-        yield* textKeywordViolations('pattern', pattern, place);
-      }
-    }
     yield* keywordViolations(member, place, !holdsNames);
   }
 }
@@ -134,27 +128,18 @@ function* textKeywordViolations(keyword: string, value: string, pointer: string)
       message: 'a schema must not have an id, since that changes what "$ref" refers to; remove it',
     };
   }
-  if (keyword === 'pattern') {
-    const reason = slowness(value);
-    if (reason !== undefined) {
-      yield {
-        pointer,
-        message: `the pattern could take long on a hostile text: ${reason}; write it more simply`,
-      };
-    }
-  }
 }
 
 /** A violation for each text that was there before. */
 function* repetitions(
   texts: readonly (readonly [text: string, pointer: string])[],
-  mend: string,
+  remedy: string,
 ): Generator<Violation> {
   const seen = new Map<string, string>();
   for (const [text, pointer] of texts) {
     const first = seen.get(text);
     if (first !== undefined) {
-      yield { pointer, message: `it is the same as ${first}; ${mend}` };
+      yield { pointer, message: `it is the same as ${first}; ${remedy}` };
     }
     seen.set(text, pointer);
   }

@@ -2,7 +2,7 @@ import type { Application } from '../application.js';
 
 /** What a person who has started the broker wants to know next. The password is shown when it was made just now. */
 export function welcome(application: Application, cluster: 'embedded' | 'external'): string[] {
-  const { url, username, keptPassword, endpoints } = application;
+  const { url, publicUrl, username, keptPassword, endpoints } = application;
   // Both lines work when they are pasted, and do not leave the password in the terminal each time.
   const password =
     keptPassword === undefined ? '"$BROKER_PASSWORD"' : `"$(cat ${shellWord(keptPassword.file)})"`;
@@ -20,7 +20,7 @@ export function welcome(application: Application, cluster: 'embedded' | 'externa
   lines.push(
     '',
     'Register it with Cloud Foundry:',
-    `  cf create-service-broker compose-etcd ${user} ${password} ${url}`,
+    `  cf create-service-broker compose-etcd ${user} ${password} ${publicUrl}`,
     'Look at its catalog:',
     `  curl -u ${user}:${password} -H 'X-Broker-API-Version: 2.17' ${url}/v2/catalog`,
     '',

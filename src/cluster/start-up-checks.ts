@@ -27,6 +27,26 @@ export async function checkExternalCluster(
   cluster: ExternalCluster,
   say: (line: string) => void,
 ): Promise<void> {
+  const { source } = cluster;
+  if (source === 'environment') {
+    return check(connection, cluster, say);
+  }
+  const origin = `the bound service ${JSON.stringify(source.service)} (VCAP_SERVICES)`;
+  say(`etcd: settings come from ${origin}`);
+  try {
+    await check(connection, cluster, say);
+  } catch (error) {
+    throw error instanceof ClusterUnusable
+      ? new ClusterUnusable(`${error.message} The settings come from ${origin}.`)
+      : error;
+  }
+}
+
+async function check(
+  connection: EtcdClient,
+  cluster: ExternalCluster,
+  say: (line: string) => void,
+): Promise<void> {
   const version = await reach(connection, cluster);
   say(`etcd: reachable at ${cluster.endpoints.join(', ')}`);
   assertVersion(version);
@@ -37,7 +57,14 @@ export async function checkExternalCluster(
         'Authentication is off in the etcd cluster, so tenants could not be kept apart. Turn it on ("etcdctl auth enable"), or set ETCD_ENABLE_AUTH=true to have the broker do it.',
       );
     }
-    await enableAuthentication(connection, cluster);
+    const undo = await enableAuthentication(connection, cluster);
+    try {
+      // With authentication off there are no tokens, so their kind shows only now.
+      await checkTokens(connection);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
     say('etcd: authentication was off and is on now, as ETCD_ENABLE_AUTH=true asks');
   }
   say('etcd: authentication is on');
@@ -140,7 +167,11 @@ async function isAuthenticationOn(connection: EtcdClient): Promise<boolean> {
   }
 }
 
-async function enableAuthentication(connection: EtcdClient, cluster: ExternalCluster): Promise<void> {
+/** @returns what turns authentication off again and removes what was made for it */
+async function enableAuthentication(
+  connection: EtcdClient,
+  cluster: ExternalCluster,
+): Promise<() => Promise<void>> {
   const { username, password } = cluster;
   if (username !== 'root' || password === undefined) {
     throw new ClusterUnusable(
@@ -148,18 +179,34 @@ async function enableAuthentication(connection: EtcdClient, cluster: ExternalClu
     );
   }
   const { auth } = connection;
-  const existing = (await auth.userList()).users;
-  if (existing.includes(username)) {
+  const hasUser = (await auth.userList()).users.includes(username);
+  const hasRole = (await auth.roleList()).roles.includes('root');
+  const isGranted = hasUser && (await auth.userGet({ name: username })).roles.includes('root');
+  if (hasUser) {
     await auth.userChangePassword({ name: username, password: password.reveal() });
   } else {
     await auth.userAdd({ name: username, password: password.reveal() });
   }
-  if (!(await auth.roleList()).roles.includes('root')) {
+  if (!hasRole) {
     await auth.roleAdd({ name: 'root' });
   }
-  await auth.userGrantRole({ user: username, role: 'root' });
+  if (!isGranted) {
+    await auth.userGrantRole({ user: username, role: 'root' });
+  }
   await auth.authEnable();
   connection.forgetToken();
+  return async () => {
+    await auth.authDisable();
+    connection.forgetToken();
+    if (!hasUser) {
+      await auth.userDelete({ name: username });
+    } else if (!isGranted) {
+      await auth.userRevokeRole({ name: username, role: 'root' });
+    }
+    if (!hasRole) {
+      await auth.roleDelete({ role: 'root' });
+    }
+  };
 }
 
 async function checkTokens(connection: EtcdClient): Promise<string> {

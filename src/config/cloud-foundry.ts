@@ -2,9 +2,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import type cfenv from 'cfenv';
 import { ConfigError } from './error.js';
-import { text } from './settings.js';
 
-/** A service bound to the broker, as `VCAP_SERVICES` tells of it. */
+/** A service bound to the broker, as `VCAP_SERVICES` describes it. */
 export interface BoundService {
   name: string;
   label: string;
@@ -17,7 +16,7 @@ export interface CloudFoundry {
   /** Whether the broker runs as an application of Cloud Foundry. */
   isApplication: boolean;
   /** The `https://` address of the application's first route. */
-  url?: string;
+  url?: string | undefined;
   services: readonly BoundService[];
 }
 
@@ -25,52 +24,43 @@ export interface CloudFoundry {
  * Reads `VCAP_APPLICATION` and `VCAP_SERVICES` through cfenv.
  * @throws ConfigError when one of them is not a JSON object of the expected form
  */
-export function readCloudFoundry(env: NodeJS.ProcessEnv, port: number): CloudFoundry {
-  // cfenv prints a value that is not JSON, with the passwords in it: so that never gets there.
-  const application = jsonObject(env, 'VCAP_APPLICATION');
-  const services = jsonObject(env, 'VCAP_SERVICES');
-  if (application === undefined && services === undefined) {
+export function readCloudFoundry(env: NodeJS.ProcessEnv): CloudFoundry {
+  // cfenv prints a value that is not JSON, with the passwords in it, so it is checked first.
+  const vcap = Object.fromEntries(
+    ['VCAP_APPLICATION', 'VCAP_SERVICES'].flatMap((name) => {
+      const value = env[name]?.trim();
+      return value ? [[name, assertJsonObject(name, value)]] : [];
+    }),
+  );
+  if (Object.keys(vcap).length === 0) {
     return { isApplication: false, services: [] };
   }
-  const appEnv = withProcessEnvironment(
-    {
-      VCAP_APPLICATION: application,
-      VCAP_SERVICES: services,
-      // Without a port cfenv would take a free one and note it in the home directory.
-      PORT: String(port),
-      CF_INSTANCE_PORT: undefined,
-      VCAP_APP_PORT: undefined,
-      // A library of cfenv's can't be loaded without one, and services are started without one.
-      HOME: process.env.HOME ?? tmpdir(),
-    },
-    // Without a name cfenv would look for it in the manifest of the working directory.
-    () => loadCfenv().getAppEnv({ name: 'broker' }),
-  );
-  const hasRoute = Array.isArray(appEnv.app.uris) && appEnv.app.uris.length > 0;
+  const { app, isLocal, url, services } = appEnvOf(vcap);
   return {
-    isApplication: !appEnv.isLocal,
-    ...(hasRoute && !appEnv.isLocal && appEnv.url !== undefined ? { url: appEnv.url } : {}),
-    services: Object.entries(appEnv.services).flatMap(([label, list]) => {
+    isApplication: !isLocal,
+    url: Array.isArray(app.uris) && app.uris.length > 0 && !isLocal ? url : undefined,
+    services: Object.entries(services).flatMap(([label, list]) => {
       if (!Array.isArray(list)) {
-        throw new ConfigError(
-          `VCAP_SERVICES must hold an array for each label, as Cloud Foundry sets it; mend it.`,
-        );
+        throw new ConfigError('VCAP_SERVICES must hold an array for each label, as Cloud Foundry sets it.');
       }
       return list.map((service: unknown) => boundService(label, service));
     }),
   };
 }
 
-/** Loaded only where it is needed, with the environment that it needs. */
-function loadCfenv(): typeof cfenv {
-  return createRequire(import.meta.url)('cfenv') as typeof cfenv;
+/** cfenv reads nothing but `process.env`; the settings can come from elsewhere (in tests they do). */
+function appEnvOf(vcap: NodeJS.ProcessEnv): cfenv.AppEnv {
+  const before = process.env;
+  // Without a port or a name cfenv would look for them in files, and one of its libraries needs HOME.
+  process.env = { HOME: tmpdir(), PORT: '1', ...vcap };
+  try {
+    return (createRequire(import.meta.url)('cfenv') as typeof cfenv).getAppEnv({ name: 'broker' });
+  } finally {
+    process.env = before;
+  }
 }
 
-function jsonObject(env: NodeJS.ProcessEnv, name: string): string | undefined {
-  const value = text(env, name);
-  if (value === undefined) {
-    return undefined;
-  }
+function assertJsonObject(name: string, value: string): string {
   let parsed: unknown;
   try {
     parsed = JSON.parse(value);
@@ -78,7 +68,7 @@ function jsonObject(env: NodeJS.ProcessEnv, name: string): string | undefined {
     parsed = undefined; // the parser's message quotes the value, which holds passwords
   }
   if (!isObject(parsed)) {
-    throw new ConfigError(`${name} must be a JSON object, as Cloud Foundry sets it; mend or unset it.`);
+    throw new ConfigError(`${name} must be a JSON object, as Cloud Foundry sets it; correct it or unset it.`);
   }
   return value;
 }
@@ -93,36 +83,6 @@ function boundService(label: string, service: unknown): BoundService {
   };
 }
 
-/**
- * Runs `action` while some of the process's own variables have other values, and restores them.
- * cfenv reads nothing but `process.env`, yet the settings can come from elsewhere (in tests they do), and a variable
- * that is set to the empty string counts as not set here but not there. `action` is synchronous: nobody else looks.
- */
-function withProcessEnvironment<Result>(
-  variables: Readonly<Record<string, string | undefined>>,
-  action: () => Result,
-): Result {
-  const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
-  const set = (name: string, value: string | undefined): void => {
-    if (value === undefined) {
-      delete process.env[name];
-    } else {
-      process.env[name] = value;
-    }
-  };
-  try {
-    for (const [name, value] of Object.entries(variables)) {
-      set(name, value);
-    }
-    return action();
-  } finally {
-    for (const [name, value] of before) {
-      set(name, value);
-    }
-  }
-}
-
-/** Whether a value read from JSON is an object (neither `null` nor an array). */
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

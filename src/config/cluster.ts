@@ -1,10 +1,10 @@
 import { Secret } from '../credentials/secret.js';
-import { type BoundCluster, findEtcdService, readBoundService } from './bound-service.js';
+import { type BoundCluster, findEtcdService, readBoundService, serviceName } from './bound-service.js';
 import type { BoundService } from './cloud-foundry.js';
 import { isLoopback, isPlaintext, parseEndpoints } from './endpoints.js';
-import { ConfigError } from './error.js';
+import type { Problems } from './error.js';
 import { readCertificates, readPrivateKey } from './pem.js';
-import { flag, requireBoth, secret, text, wholeNumber } from './settings.js';
+import type { Settings } from './settings.js';
 
 /** An etcd cluster that the broker starts itself. */
 export interface EmbeddedCluster {
@@ -26,7 +26,7 @@ export interface ExternalCluster {
   clientCertificate?: string;
   /** PEM of the key of `clientCertificate`. */
   clientKey?: Secret;
-  /** Whether the broker may switch on the cluster's authentication if it is off. */
+  /** Whether the broker may turn on the cluster's authentication if it is off. */
   enableAuth: boolean;
   /** Where the endpoints were read. */
   source: 'environment' | { service: string };
@@ -39,104 +39,100 @@ const NEEDS_CLUSTER = [
   'ETCD_CA_CERT',
   'ETCD_CLIENT_CERT',
   'ETCD_CLIENT_KEY',
-];
+] as const;
 
 /**
  * Which cluster the broker uses: the one that `ETCD_ENDPOINTS` names, else that of a bound service, else its own.
  * Beside a bound service, `ETCD_USERNAME` with `ETCD_PASSWORD`, `ETCD_CA_CERT`, and `ETCD_CLIENT_CERT` with
  * `ETCD_CLIENT_KEY` replace what the service says.
- * @throws ConfigError
+ *
+ * @returns undefined when there are problems with what names it
  */
 export function readCluster(
-  env: NodeJS.ProcessEnv,
+  settings: Settings,
   services: readonly BoundService[],
-): EmbeddedCluster | ExternalCluster {
-  const endpoints = text(env, 'ETCD_ENDPOINTS');
-  if (endpoints !== undefined) {
-    const cluster = { endpoints: parseEndpoints(endpoints, 'ETCD_ENDPOINTS') };
-    return external(env, cluster, 'environment', 'ETCD_ENDPOINTS');
+  problems: Problems,
+): EmbeddedCluster | ExternalCluster | undefined {
+  const { ETCD_ENDPOINTS, ETCD_BINARY } = settings;
+  if (ETCD_ENDPOINTS !== undefined) {
+    const endpoints = problems.attempt(() => parseEndpoints(ETCD_ENDPOINTS, 'ETCD_ENDPOINTS'));
+    return external(settings, { endpoints: endpoints ?? [] }, 'environment', 'ETCD_ENDPOINTS', problems);
   }
-  const service = findEtcdService(services);
-  if (service !== undefined) {
-    const where = `The bound service ${JSON.stringify(service.name.slice(0, 60))} (VCAP_SERVICES)`;
-    return external(env, readBoundService(service), { service: service.name }, where);
-  }
-  const lonely = NEEDS_CLUSTER.find((name) => text(env, name) !== undefined);
-  if (lonely !== undefined) {
-    throw new ConfigError(
-      `${lonely} is set but ETCD_ENDPOINTS is not; set both, or neither to start an embedded etcd.`,
-    );
-  }
-  return embedded(env);
+  return problems.attempt(() => {
+    const service = findEtcdService(services);
+    if (service !== undefined) {
+      const source = { service: service.name };
+      return external(settings, readBoundService(service), source, serviceName(service), problems);
+    }
+    for (const name of NEEDS_CLUSTER.filter((each) => settings[each] !== undefined)) {
+      problems.add(
+        `${name} is set but ETCD_ENDPOINTS is not; set both, or neither to start an embedded etcd.`,
+      );
+    }
+    return {
+      kind: 'embedded',
+      members: settings.EMBEDDED_MEMBERS,
+      ...(ETCD_BINARY === undefined ? {} : { etcdBinary: ETCD_BINARY }),
+    };
+  });
 }
 
-function embedded(env: NodeJS.ProcessEnv): EmbeddedCluster {
-  const members = wholeNumber(env, 'EMBEDDED_MEMBERS', { lowest: 1, highest: 5, byDefault: 1 });
-  if (members % 2 === 0) {
-    throw new ConfigError(
-      `EMBEDDED_MEMBERS is ${members}; set it to 1, 3 or 5: an even number survives no more.`,
-    );
-  }
-  const etcdBinary = text(env, 'ETCD_BINARY');
-  return { kind: 'embedded', members, ...(etcdBinary === undefined ? {} : { etcdBinary }) };
-}
-
-/** `where` names the endpoints' setting in errors. */
+/** `where` names the endpoints' setting in messages. */
 function external(
-  env: NodeJS.ProcessEnv,
-  bound: BoundCluster,
+  settings: Settings,
+  bound: Partial<BoundCluster> & { endpoints: string[] },
   source: ExternalCluster['source'],
   where: string,
+  problems: Problems,
 ): ExternalCluster {
-  const { password, clientKey, ...open } = bound;
-  const ca = text(env, 'ETCD_CA_CERT');
-  const cluster: ExternalCluster = {
+  const { ETCD_USERNAME, ETCD_PASSWORD, ETCD_CLIENT_CERT, ETCD_CLIENT_KEY } = settings;
+  const field = (name: (typeof NEEDS_CLUSTER)[number]) => {
+    const value = settings[name];
+    return value === undefined ? undefined : { value, where: name };
+  };
+  const login =
+    ETCD_USERNAME !== undefined && ETCD_PASSWORD !== undefined
+      ? { username: ETCD_USERNAME, password: ETCD_PASSWORD }
+      : bound.login;
+  const ca = field('ETCD_CA_CERT') ?? bound.ca;
+  const [certificate, key] =
+    ETCD_CLIENT_CERT !== undefined && ETCD_CLIENT_KEY !== undefined
+      ? [field('ETCD_CLIENT_CERT'), field('ETCD_CLIENT_KEY')]
+      : [bound.certificate, bound.key];
+  const caCertificate = ca && problems.attempt(() => readCertificates(ca.value, ca.where));
+  const clientCertificate =
+    certificate && problems.attempt(() => readCertificates(certificate.value, certificate.where));
+  const clientKey =
+    clientCertificate &&
+    key &&
+    problems.attempt(() => readPrivateKey(key.value, key.where, clientCertificate));
+  checkPlaintext(settings, bound.endpoints, (ca ?? certificate) !== undefined, where, problems);
+  return {
     kind: 'external',
-    ...open,
-    ...(password === undefined ? {} : { password: new Secret(password) }),
-    ...(clientKey === undefined ? {} : { clientKey: new Secret(clientKey) }),
-    ...login(env),
-    ...(ca === undefined ? {} : { caCertificate: readCertificates(ca, 'ETCD_CA_CERT') }),
-    ...clientIdentity(env),
-    enableAuth: flag(env, 'ETCD_ENABLE_AUTH'),
+    endpoints: bound.endpoints,
+    ...(login && { username: login.username, password: new Secret(login.password) }),
+    ...(caCertificate && { caCertificate }),
+    ...(clientCertificate && clientKey && { clientCertificate, clientKey: new Secret(clientKey) }),
+    enableAuth: settings.ETCD_ENABLE_AUTH,
     source,
   };
-  checkPlaintext(env, cluster, where);
-  return cluster;
-}
-
-function login(env: NodeJS.ProcessEnv): Pick<ExternalCluster, 'username' | 'password'> {
-  const username = text(env, 'ETCD_USERNAME');
-  const password = secret(env, 'ETCD_PASSWORD');
-  requireBoth('ETCD_USERNAME', username, 'ETCD_PASSWORD', password);
-  return username === undefined || password === undefined ? {} : { username, password };
-}
-
-function clientIdentity(env: NodeJS.ProcessEnv): Pick<ExternalCluster, 'clientCertificate' | 'clientKey'> {
-  const certificate = text(env, 'ETCD_CLIENT_CERT');
-  const key = text(env, 'ETCD_CLIENT_KEY');
-  requireBoth('ETCD_CLIENT_CERT', certificate, 'ETCD_CLIENT_KEY', key);
-  if (certificate === undefined || key === undefined) {
-    return {};
-  }
-  const clientCertificate = readCertificates(certificate, 'ETCD_CLIENT_CERT');
-  const clientKey = new Secret(readPrivateKey(key, 'ETCD_CLIENT_KEY', clientCertificate));
-  return { clientCertificate, clientKey };
 }
 
 /** Tenants are promised TLS with verified certificates, and a password that crosses a network in clear breaks it. */
-function checkPlaintext(env: NodeJS.ProcessEnv, cluster: ExternalCluster, where: string): void {
-  if (!cluster.endpoints.some(isPlaintext)) {
+function checkPlaintext(
+  settings: Settings,
+  endpoints: readonly string[],
+  hasCertificates: boolean,
+  where: string,
+  problems: Problems,
+): void {
+  if (!endpoints.some(isPlaintext)) {
     return;
   }
-  const certificate = cluster.caCertificate ?? cluster.clientCertificate;
-  if (certificate !== undefined) {
-    throw new ConfigError(
-      `${where} has http:// endpoints, where certificates have no effect; use https:// ones.`,
-    );
-  }
-  if (!cluster.endpoints.every(isLoopback) && !flag(env, 'ETCD_ALLOW_PLAINTEXT')) {
-    throw new ConfigError(
+  if (hasCertificates) {
+    problems.add(`${where} has http:// endpoints, where certificates have no effect; use https:// ones.`);
+  } else if (!endpoints.every(isLoopback) && !settings.ETCD_ALLOW_PLAINTEXT) {
+    problems.add(
       `${where} has http:// endpoints beyond this machine, and the broker promises verified TLS; use https:// ones, or accept the risk with ETCD_ALLOW_PLAINTEXT=true.`,
     );
   }

@@ -50,7 +50,7 @@ export function readCertificates(value: string, where: string): string {
     try {
       new X509Certificate(block);
     } catch {
-      // OpenSSL's reason ("asn1 encoding routines…") helps nobody to find the mend.
+      // OpenSSL's reason ("asn1 encoding routines…") does not help to find what to do.
       throw new ConfigError(`${where}: certificate ${index + 1} is damaged; copy the PEM again, whole.`);
     }
   }

@@ -1,86 +1,217 @@
-import { Secret } from '../credentials/secret.js';
-import { ConfigError } from './error.js';
+import { isIP } from 'node:net';
+import { Ajv } from 'ajv';
+import type { Problems } from './error.js';
 
-/** A control character (line breaks too) in a secret is nearly always an accident of copying. */
-const CONTROL_CHARACTER = /\p{Cc}/u;
+/** The levels of the log, from the most to the least talkative. */
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** A variable's text without surrounding blanks; `undefined` when it is unset or blank. */
-export function text(env: NodeJS.ProcessEnv, name: string): string | undefined {
-  return env[name]?.trim() || undefined;
+/** The environment variables that the broker knows, each of the type that it stands for. */
+export interface Settings {
+  PORT: number;
+  HOST?: string;
+  PUBLIC_URL?: string;
+  REGION: string;
+  TRUST_PROXY?: string;
+  LOG_LEVEL: LogLevel;
+  CATALOG?: string;
+  DATA_DIR: string;
+  BROKER_USERNAME?: string;
+  BROKER_PASSWORD?: string;
+  BROKER_PREVIOUS_USERNAME?: string;
+  BROKER_PREVIOUS_PASSWORD?: string;
+  BROKER_ENCRYPTION_KEY?: string;
+  EMBEDDED_MEMBERS: number;
+  ETCD_BINARY?: string;
+  ETCD_ENDPOINTS?: string;
+  ETCD_ADVERTISED_ENDPOINTS?: string;
+  ETCD_USERNAME?: string;
+  ETCD_PASSWORD?: string;
+  ETCD_CA_CERT?: string;
+  ETCD_CLIENT_CERT?: string;
+  ETCD_CLIENT_KEY?: string;
+  ETCD_ENABLE_AUTH: boolean;
+  ETCD_ALLOW_PLAINTEXT: boolean;
+  ETCD_COMPACTION?: string;
+}
+
+const text = { type: 'string' };
+const flag = { type: 'boolean', default: false, description: 'be true or false' };
+const userName = {
+  type: 'string',
+  pattern: '^[^:\\p{Cc}]+$', // RFC 7617, section 2: the first colon ends the user name
+  description: 'not contain ":" or a control character',
+};
+// A line break in a secret is nearly always an accident of copying.
+const secret = {
+  type: 'string',
+  pattern: '^\\P{Cc}*$',
+  writeOnly: true,
+  description: 'not contain a line break or another control character',
+};
+const password = {
+  ...secret,
+  minLength: 12,
+  description: 'have at least 12 characters, and no line break or other control character',
+};
+
+/** `description` ends the sentence "<variable> must …"; what is `writeOnly` is never repeated in a message. */
+const SCHEMA = {
+  type: 'object',
+  properties: {
+    PORT: {
+      type: 'integer',
+      minimum: 0,
+      maximum: 65_535,
+      default: 8080,
+      description: 'be a whole number from 0 to 65535',
+    },
+    HOST: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9.:_-]{1,253}$',
+      description: 'be a host name or an IP address, such as 127.0.0.1 or 0.0.0.0',
+    },
+    PUBLIC_URL: {
+      type: 'string',
+      format: 'public-url',
+      writeOnly: true, // it may hold a password by mistake
+      description:
+        'be an http:// or https:// URL such as https://broker.example.com, without a user name, "?" or "#"',
+    },
+    REGION: {
+      type: 'string',
+      pattern: '^[a-z0-9-]{1,40}$',
+      default: 'local',
+      description: 'have lower-case letters, digits and "-" only, at most 40',
+    },
+    TRUST_PROXY: {
+      type: 'string',
+      format: 'proxies',
+      description:
+        'be a number of proxies from 0 to 20, or a list of addresses and networks such as loopback,10.0.0.0/8',
+    },
+    LOG_LEVEL: { enum: LOG_LEVELS, default: 'info', description: `be one of ${LOG_LEVELS.join(', ')}` },
+    CATALOG: text,
+    DATA_DIR: { ...text, default: 'data' },
+    BROKER_USERNAME: userName,
+    BROKER_PASSWORD: password,
+    BROKER_PREVIOUS_USERNAME: userName,
+    BROKER_PREVIOUS_PASSWORD: password,
+    BROKER_ENCRYPTION_KEY: secret,
+    EMBEDDED_MEMBERS: {
+      type: 'integer',
+      enum: [1, 3, 5],
+      default: 1,
+      description: 'be 1, 3 or 5: an even number of members survives no more failures',
+    },
+    ETCD_BINARY: text,
+    ETCD_ENDPOINTS: text,
+    ETCD_ADVERTISED_ENDPOINTS: text,
+    ETCD_USERNAME: text,
+    ETCD_PASSWORD: secret,
+    ETCD_CA_CERT: text,
+    ETCD_CLIENT_CERT: text,
+    ETCD_CLIENT_KEY: text,
+    ETCD_ENABLE_AUTH: flag,
+    ETCD_ALLOW_PLAINTEXT: flag,
+    ETCD_COMPACTION: {
+      type: 'string',
+      pattern: '^(off|[1-9][0-9]{0,5}[smhd])$',
+      description: 'be a whole number and s, m, h or d, such as 1h, or off',
+    },
+  },
+  dependencies: {
+    BROKER_USERNAME: ['BROKER_PASSWORD'],
+    BROKER_PASSWORD: ['BROKER_USERNAME'],
+    BROKER_PREVIOUS_USERNAME: ['BROKER_PREVIOUS_PASSWORD', 'BROKER_USERNAME'],
+    BROKER_PREVIOUS_PASSWORD: ['BROKER_PREVIOUS_USERNAME', 'BROKER_PASSWORD'],
+    ETCD_USERNAME: ['ETCD_PASSWORD'],
+    ETCD_PASSWORD: ['ETCD_USERNAME'],
+    ETCD_CLIENT_CERT: ['ETCD_CLIENT_KEY'],
+    ETCD_CLIENT_KEY: ['ETCD_CLIENT_CERT'],
+  },
+};
+
+const PROPERTIES: Readonly<
+  Record<string, { writeOnly?: boolean; enum?: readonly unknown[]; type?: string }>
+> = SCHEMA.properties;
+
+const ajv = new Ajv({
+  allErrors: true,
+  coerceTypes: true,
+  useDefaults: true,
+  verbose: true,
+  strict: false,
+});
+ajv.addFormat('public-url', (value: string) => publicUrl(value) !== undefined);
+ajv.addFormat('proxies', (value: string) => proxies(value) !== undefined);
+const validate = ajv.compile<Settings>(SCHEMA);
+
+/**
+ * Reads the variables that the broker knows. Blank ones count as not set, others are ignored.
+ *
+ * @param problems gets every mistake; a variable that has one is then as if it were not set
+ */
+export function readSettings(env: NodeJS.ProcessEnv, problems: Problems): Settings {
+  const values = Object.fromEntries(
+    Object.entries(PROPERTIES).flatMap(([name, { writeOnly, enum: words, type }]) => {
+      const value = env[name] ?? '';
+      // Secrets are taken exactly as they are written; words may be in any case.
+      const trimmed = writeOnly ? value : value.trim();
+      return trimmed === ''
+        ? []
+        : [[name, words || type === 'boolean' ? trimmed.toLowerCase() : trimmed] as const];
+    }),
+  );
+  const written = { ...values };
+  if (!validate(values)) {
+    for (const { keyword, instancePath, params, parentSchema } of validate.errors ?? []) {
+      if (keyword === 'dependencies') {
+        problems.add(`${params.missingProperty} is not set but ${params.property} is; set both or neither.`);
+        continue;
+      }
+      const name = instancePath.slice(1);
+      const shown = PROPERTIES[name]?.writeOnly ? '' : `, not ${quote(written[name] ?? '')}`;
+      problems.add(`${name} must ${parentSchema?.description}${shown}.`);
+      delete values[name];
+    }
+  }
+  return values as unknown as Settings;
+}
+
+/** Where browsers reach the broker, without a trailing slash; undefined when it is no such URL. */
+export function publicUrl(value: string): string | undefined {
+  const url = URL.canParse(value.trim()) ? new URL(value.trim()) : undefined;
+  const isBare = url && /^https?:$/.test(url.protocol) && !url.username && !url.password;
+  return isBare && !url.search && !url.hash ? url.href.replace(/\/{1,100}$/, '') : undefined;
 }
 
 /**
- * A secret variable exactly as written; `undefined` when it is unset or empty.
- * @throws ConfigError when it holds a control character.
+ * Which proxies may say who the client is: how many of them stand in front, or their addresses and networks.
+ * undefined when the text is neither.
  */
-export function secret(env: NodeJS.ProcessEnv, name: string): Secret | undefined {
-  const value = env[name];
-  if (!value) {
-    return undefined;
+export function proxies(value: string): number | string[] | undefined {
+  if (/^[0-9]{1,2}$/.test(value)) {
+    return Number(value) <= 20 ? Number(value) : undefined;
   }
-  if (CONTROL_CHARACTER.test(value)) {
-    throw new ConfigError(`${name} contains a line break or another control character; remove it.`);
-  }
-  return new Secret(value);
+  const entries = value.split(',').map((entry) => entry.trim());
+  return entries.every((entry) => /^(loopback|linklocal|uniquelocal)$/.test(entry) || isNetwork(entry))
+    ? entries
+    : undefined;
 }
 
-/**
- * A whole number between `lowest` and `highest`.
- * @throws ConfigError when the variable says something else.
- */
-export function wholeNumber(
-  env: NodeJS.ProcessEnv,
-  name: string,
-  range: { lowest: number; highest: number; byDefault: number },
-): number {
-  const value = text(env, name);
-  if (value === undefined) {
-    return range.byDefault;
-  }
-  const number = /^[0-9]{1,9}$/.test(value) ? Number(value) : Number.NaN;
-  if (!(number >= range.lowest && number <= range.highest)) {
-    throw new ConfigError(
-      `${name} is ${quote(value)}; set it to a whole number from ${range.lowest} to ${range.highest}.`,
-    );
-  }
-  return number;
+function isNetwork(entry: string): boolean {
+  const [address = '', length, ...rest] = entry.split('/');
+  const bits = { 4: 32, 6: 128 }[isIP(address)];
+  const isLength = length === undefined || (/^[0-9]{1,3}$/.test(length) && Number(length) <= (bits ?? 0));
+  return bits !== undefined && isLength && rest.length === 0;
 }
 
-/**
- * One of a few words, in any case.
- * @throws ConfigError when the variable says something else.
- */
-export function oneOf<Word extends string>(
-  env: NodeJS.ProcessEnv,
-  name: string,
-  words: readonly Word[],
-  byDefault: Word,
-): Word {
-  const value = text(env, name);
-  if (value === undefined) {
-    return byDefault;
-  }
-  const found = words.find((word) => word === value.toLowerCase());
-  if (found === undefined) {
-    throw new ConfigError(`${name} is ${quote(value)}; set it to one of ${words.join(', ')}.`);
-  }
-  return found;
-}
+const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** `true` or `false`. */
-export function flag(env: NodeJS.ProcessEnv, name: string): boolean {
-  return oneOf(env, name, ['true', 'false'], 'false') === 'true';
-}
-
-/**
- * Checks that two settings which make sense only together are both there, or neither.
- * @throws ConfigError which names the missing one
- */
-export function requireBoth(first: string, firstValue: unknown, second: string, secondValue: unknown): void {
-  if ((firstValue === undefined) !== (secondValue === undefined)) {
-    const [present, missing] = secondValue === undefined ? [first, second] : [second, first];
-    throw new ConfigError(`${missing} is not set but ${present} is; set both or neither.`);
-  }
+/** The milliseconds of a duration such as `1h`, whose form has been checked; undefined for `off`. */
+export function duration(value: string): number | undefined {
+  return value === 'off' ? undefined : Number.parseInt(value, 10) * (UNITS[value.slice(-1)] ?? 0);
 }
 
 /** A harmless value as it appears in a message: quoted, on one line, and short. */

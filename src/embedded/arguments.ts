@@ -1,13 +1,12 @@
 import type { Certificates } from './certificates.js';
-import { type MemberLayout, peerUrl } from './layout.js';
-import { dataDirArgument } from './process-table.js';
+import type { MemberLayout } from './layout.js';
 
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
-const DEFAULT_BCRYPT_COST = 4;
 
 export interface EtcdSettings {
   quotaBytes?: number | undefined;
-  bcryptCost?: number | undefined;
+  /** How much of its history the cluster keeps, in milliseconds; everything where not given. */
+  compactionMs?: number | undefined;
   extraArguments?: readonly string[] | undefined;
 }
 
@@ -27,26 +26,28 @@ export function etcdArguments(
   certificates: Certificates,
   settings: EtcdSettings,
 ): string[] {
-  const { files, caFile } = certificates;
+  const [server, peer] = [certificates.file('server'), certificates.file('peer')];
+  const compaction = settings.compactionMs && Math.round(settings.compactionMs / 1_000);
   return [
-    dataDirArgument(member.dataDir),
+    `--data-dir=${member.dataDir}`,
     `--name=${member.name}`,
     `--listen-client-urls=https://127.0.0.1:${member.clientPort}`,
     `--advertise-client-urls=${clientEndpoint(member)}`,
-    `--cert-file=${files.server}`,
-    `--key-file=${files.server}`,
-    `--listen-peer-urls=${peerUrl(member.peerPort)}`,
-    `--initial-advertise-peer-urls=${peerUrl(member.foundingPeerPort)}`,
-    `--initial-cluster=${members.map((each) => `${each.name}=${peerUrl(each.foundingPeerPort)}`).join(',')}`,
+    `--cert-file=${server}`,
+    `--key-file=${server}`,
+    // A single member has no peers: it needs no port of its own for them, only one to be founded with.
+    `--listen-peer-urls=${members.length === 1 ? 'https://127.0.0.1:0' : peerUrl(member)}`,
+    `--initial-advertise-peer-urls=${peerUrl(member)}`,
+    `--initial-cluster=${members.map((each) => `${each.name}=${peerUrl(each)}`).join(',')}`,
     '--initial-cluster-state=new',
-    `--peer-cert-file=${files.peer}`,
-    `--peer-key-file=${files.peer}`,
-    `--peer-trusted-ca-file=${caFile}`,
+    `--peer-cert-file=${peer}`,
+    `--peer-key-file=${peer}`,
+    `--peer-trusted-ca-file=${certificates.caFile}`,
     '--peer-client-cert-auth=true',
     '--auth-token=simple',
-    `--bcrypt-cost=${settings.bcryptCost ?? DEFAULT_BCRYPT_COST}`,
-    '--auto-compaction-mode=periodic',
-    '--auto-compaction-retention=1h',
+    // The least cost: passwords are random, and a sign-in at etcd's default takes 65 ms.
+    '--bcrypt-cost=4',
+    ...(compaction ? ['--auto-compaction-mode=periodic', `--auto-compaction-retention=${compaction}s`] : []),
     // What came after the latest snapshot is read again at each start; 100,000 entries, the default before 3.6, cost a second.
     '--snapshot-count=10000',
     `--quota-backend-bytes=${settings.quotaBytes ?? DEFAULT_QUOTA_BYTES}`,
@@ -56,6 +57,10 @@ export function etcdArguments(
     ...electionTiming(members.length),
     ...(settings.extraArguments ?? []),
   ];
+}
+
+function peerUrl({ peerPort }: MemberLayout): string {
+  return `https://127.0.0.1:${peerPort}`;
 }
 
 // Shorter than etcd's defaults of 100 and 1000 ms, which are made for networks: members on one machine are nearer, and

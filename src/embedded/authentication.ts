@@ -1,94 +1,56 @@
-import { Etcd3, EtcdRoleExistsError, EtcdUserExistsError } from 'etcd3';
 import type { Secret } from '../credentials/secret.js';
+import { EtcdClient } from '../etcd/client.js';
+import { EtcdError, type EtcdErrorKind } from '../etcd/errors.js';
 
 const ROOT = 'root';
-const ENABLE_TIMEOUT_MS = 10_000;
+const CALL_TIMEOUT_MS = 5_000;
 
 export interface RootAccess {
   endpoints: readonly string[];
+  /** PEM */
   caCertificate: string;
   password: Secret;
 }
 
 /**
  * Brings a cluster to the state in which authentication is on and `root` can sign in, from whatever state an earlier,
- * interrupted attempt left. Waits for the cluster to answer until the deadline.
+ * interrupted attempt left.
  *
- * @param deadline milliseconds since 1970
- * @throws EtcdAuthenticationFailedError when the cluster knows another password, or etcd's error
+ * @throws EtcdError, of the kind `wrong-password` when the cluster knows another password
  */
-export async function enableAuthentication(access: RootAccess, deadline: number): Promise<void> {
-  const client = connect(access, deadline);
+export async function enableAuthentication({ password, ...address }: RootAccess): Promise<void> {
+  const client = new EtcdClient(address);
+  const { auth } = client;
+  const root = { name: ROOT, password: password.reveal() };
+  const signIn = () => client.unauthenticated('Auth', 'authenticate', root, CALL_TIMEOUT_MS);
   try {
-    const credentials = { name: ROOT, password: access.password.reveal() };
-    try {
-      await client.auth.authenticate(credentials);
+    if ((await kindOfFailure(signIn())) === undefined) {
       return;
-    } catch (error) {
-      if (!saysNotEnabled(error)) {
-        throw error;
-      }
     }
-    try {
-      await client.auth.userAdd(credentials);
-    } catch (error) {
-      if (!(error instanceof EtcdUserExistsError)) {
-        throw error;
-      }
-      await client.auth.userChangePassword(credentials);
+    if ((await kindOfFailure(auth.userAdd(root), 'already-exists')) !== undefined) {
+      await auth.userChangePassword(root);
     }
-    try {
-      await client.auth.roleAdd({ name: ROOT });
-    } catch (error) {
-      if (!(error instanceof EtcdRoleExistsError)) {
-        throw error;
-      }
-    }
-    await client.auth.userGrantRole({ user: ROOT, role: ROOT });
-    await client.auth.authEnable();
-    await client.auth.authenticate(credentials);
+    await kindOfFailure(auth.roleAdd({ name: ROOT }), 'already-exists');
+    await auth.userGrantRole({ user: ROOT, role: ROOT });
+    await auth.authEnable();
+    await signIn();
   } finally {
     client.close();
   }
 }
 
-/**
- * Tells the cluster where members listen for their peers, where that has changed.
- *
- * @param peerUrls the present peer URL by member name
- * @throws etcd's error
- */
-export async function correctPeerUrls(
-  access: RootAccess,
-  peerUrls: ReadonlyMap<string, string>,
-): Promise<string[]> {
-  const client = connect(access, Date.now() + ENABLE_TIMEOUT_MS, access.password);
-  const corrected: string[] = [];
+/** undefined when the call succeeds, `expected` when it fails in this way. @throws every other failure */
+async function kindOfFailure(
+  call: Promise<unknown>,
+  expected: EtcdErrorKind = 'auth-not-enabled',
+): Promise<EtcdErrorKind | undefined> {
   try {
-    for (const member of (await client.cluster.memberList({})).members) {
-      const url = peerUrls.get(member.name);
-      if (url !== undefined && (member.peerURLs.length !== 1 || member.peerURLs[0] !== url)) {
-        await client.cluster.memberUpdate({ ID: member.ID, peerURLs: [url] });
-        corrected.push(member.name);
-      }
+    await call;
+    return undefined;
+  } catch (error) {
+    if (error instanceof EtcdError && error.kind === expected) {
+      return expected;
     }
-  } finally {
-    client.close();
+    throw error;
   }
-  return corrected;
-}
-
-function connect(access: RootAccess, deadline: number, password?: Secret): Etcd3 {
-  const options = { deadline };
-  return new Etcd3({
-    hosts: [...access.endpoints],
-    credentials: { rootCertificate: Buffer.from(access.caCertificate) },
-    grpcOptions: { 'grpc.initial_reconnect_backoff_ms': 50, 'grpc.max_reconnect_backoff_ms': 200 },
-    defaultCallOptions: () => options,
-    ...(password && { auth: { username: ROOT, password: password.reveal(), callOptions: options } }),
-  });
-}
-
-function saysNotEnabled(error: unknown): boolean {
-  return error instanceof Error && error.message.includes('authentication is not enabled');
 }

@@ -1,11 +1,19 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { placeProgram, withTemporaryFolder } from './program-cache.js';
+import { placeProgram, withTemporaryFolder } from './etcd-cache.js';
 import { runCommand } from './run-command.js';
 
-const UPDATE_TIMEOUT_MS = 60_000;
-const DOWNLOAD_TIMEOUT_MS = 60_000;
+const FETCH_TIMEOUT_MS = 60_000;
 const UNPACK_TIMEOUT_MS = 30_000;
+const SETTINGS = [
+  '-qq',
+  // The download goes into a folder of ours, which apt's own user may not be able to write.
+  ...['-o', 'APT::Sandbox::User=root'],
+  ...['-o', 'Acquire::http::Timeout=5'],
+  ...['-o', 'Acquire::https::Timeout=5'],
+  ...['-o', 'Acquire::Retries=1'],
+  ...['-o', 'Acquire::Languages=none'],
+];
 
 export interface DebianPackageOptions {
   /** e.g. `etcd-server` */
@@ -15,7 +23,6 @@ export interface DebianPackageOptions {
   /** The program is placed in `<cacheDir>/<version>/`. */
   cacheDir: string;
   onProgress: (line: string) => void;
-  signal?: AbortSignal | undefined;
   /** Text of a deb822 sources file to use instead of the system's package sources. */
   sources?: string;
 }
@@ -28,74 +35,46 @@ export interface DebianPackageOptions {
  * @throws Error with one line when this system has no apt or the package can't be had
  */
 export async function unpackDebianPackage(options: DebianPackageOptions): Promise<string> {
-  const { packageName, signal } = options;
+  const { packageName, sources } = options;
   return await withTemporaryFolder(options.cacheDir, async (folder) => {
+    const apt = (...args: string[]) =>
+      runCommand('apt-get', [...SETTINGS, ...args], { timeoutMs: FETCH_TIMEOUT_MS, cwd: folder });
     options.onProgress(`Downloading Debian's package ${packageName} with apt-get`);
-    if (options.sources === undefined) {
-      try {
-        await runCommand('apt-get', [...settings(), 'download', packageName], {
-          timeoutMs: DOWNLOAD_TIMEOUT_MS,
-          cwd: folder,
-          signal,
-        });
-      } catch (error) {
-        signal?.throwIfAborted();
-        // Most likely the system's package lists are missing or old: try again with lists of our own.
-        options.onProgress(`${(error as Error).message}; fetching fresh package lists`);
-        await downloadWithOwnLists(options, folder);
+    try {
+      if (sources !== undefined) {
+        throw new Error("These sources are not the system's");
       }
-    } else {
-      await downloadWithOwnLists(options, folder);
+      await apt('download', packageName);
+    } catch (error) {
+      // Most likely the system's package lists are missing or old: try again with lists of our own.
+      if (sources === undefined) {
+        options.onProgress(`${(error as Error).message}; fetching fresh package lists`);
+      }
+      const own = await ownLists(folder, sources);
+      await apt(...own, 'update');
+      await apt(...own, 'download', packageName);
     }
     const archive = (await readdir(folder)).find((name) => name.endsWith('.deb'));
-    if (archive === undefined) {
-      throw new Error(`apt-get brought no package ${packageName}`);
+    const version = /^[^_]+_(?:\d+%3a)?(\d+\.\d+\.\d+)/.exec(archive ?? '')?.[1];
+    if (archive === undefined || version === undefined) {
+      throw new Error(`apt-get brought no package ${packageName} with a version as expected`);
     }
-    await runCommand('dpkg', ['-x', archive, 'unpacked'], {
-      timeoutMs: UNPACK_TIMEOUT_MS,
-      cwd: folder,
-      signal,
-    });
-    const version = /^[^_]+_(?:\d+%3a)?(\d+\.\d+\.\d+)/.exec(archive)?.[1];
-    if (version === undefined) {
-      throw new Error(`The package ${archive} has an unknown form of version`);
-    }
+    await runCommand('dpkg', ['-x', archive, 'unpacked'], { timeoutMs: UNPACK_TIMEOUT_MS, cwd: folder });
     const program = path.join(folder, 'unpacked', 'usr', 'bin', options.program);
     return await placeProgram(program, path.join(options.cacheDir, version));
   });
 }
 
-async function downloadWithOwnLists(options: DebianPackageOptions, folder: string): Promise<void> {
-  const own = settings();
-  for (const part of ['lists/partial', 'cache/archives/partial', 'state']) {
+/** The arguments with which apt keeps its lists in a folder, and reads these sources if they are given. */
+async function ownLists(folder: string, sources: string | undefined): Promise<string[]> {
+  for (const part of ['lists/partial', 'cache/archives/partial']) {
     await mkdir(path.join(folder, part), { recursive: true });
   }
-  own.push('-o', `Dir::State::Lists=${folder}/lists`, '-o', `Dir::Cache=${folder}/cache`);
-  if (options.sources !== undefined) {
-    const sources = path.join(folder, 'own.sources');
-    await writeFile(sources, options.sources);
-    own.push('-o', `Dir::Etc::SourceList=${sources}`, '-o', 'Dir::Etc::SourceParts=/dev/null');
+  const own = ['-o', `Dir::State::Lists=${folder}/lists`, '-o', `Dir::Cache=${folder}/cache`];
+  if (sources !== undefined) {
+    const file = path.join(folder, 'own.sources');
+    await writeFile(file, sources);
+    own.push('-o', `Dir::Etc::SourceList=${file}`, '-o', 'Dir::Etc::SourceParts=/dev/null');
   }
-  await runCommand('apt-get', [...own, 'update'], {
-    timeoutMs: UPDATE_TIMEOUT_MS,
-    cwd: folder,
-    signal: options.signal,
-  });
-  await runCommand('apt-get', [...own, 'download', options.packageName], {
-    timeoutMs: DOWNLOAD_TIMEOUT_MS,
-    cwd: folder,
-    signal: options.signal,
-  });
-}
-
-function settings(): string[] {
-  return [
-    '-qq',
-    // The download goes into a folder of ours, which apt's own user may not be able to write.
-    ...['-o', 'APT::Sandbox::User=root'],
-    ...['-o', 'Acquire::http::Timeout=5'],
-    ...['-o', 'Acquire::https::Timeout=5'],
-    ...['-o', 'Acquire::Retries=1'],
-    ...['-o', 'Acquire::Languages=none'],
-  ];
+  return own;
 }

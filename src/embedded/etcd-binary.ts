@@ -1,7 +1,7 @@
-import { access, constants, readdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { unpackDebianPackage } from './debian-package.js';
-import { isMissing } from './durable-file.js';
+import { cachedEtcds, isExecutable } from './etcd-cache.js';
 import { downloadRelease, RELEASE_VERSION, type ReleaseSource } from './etcd-release.js';
 import { runCommand } from './run-command.js';
 
@@ -22,10 +22,9 @@ export interface FindEtcdOptions {
   cacheDir: string;
   /** Gets one line for each thing that takes time. */
   onProgress: (line: string) => void;
-  signal?: AbortSignal;
   /** Where official releases are; given by tests. */
   release?: ReleaseSource;
-  /** Whether Debian's packages may be used; on Linux by default. */
+  /** Whether Debian's packages may be used; true where not given. */
   debian?: boolean;
 }
 
@@ -36,37 +35,50 @@ export interface FindEtcdOptions {
  * @throws Error with one line that says what to do, when there is none or when `ETCD_BINARY` can't be used
  */
 export async function findEtcd(options: FindEtcdOptions): Promise<EtcdBinary> {
-  const named = options.env.ETCD_BINARY;
-  if (named !== undefined && named !== '') {
-    return await inspectNamed(path.resolve(named), options.signal);
+  const { env, cacheDir, onProgress } = options;
+  if (env.ETCD_BINARY) {
+    return await inspect(path.resolve(env.ETCD_BINARY), 'ETCD_BINARY').catch((error: Error) => {
+      throw new Error(
+        `ETCD_BINARY can't be used: ${error.message}. Name an etcd server of version 3.4 or newer, or unset it`,
+      );
+    });
   }
-  for (const [candidate, source] of [
-    ...(await onPath(options.env)).map((file) => [file, 'PATH'] as const),
-    ...(await inCache(options.cacheDir)).map((file) => [file, 'cache'] as const),
-  ]) {
-    try {
-      return await inspect(candidate, source, options.signal);
-    } catch (error) {
-      options.signal?.throwIfAborted();
-      options.onProgress(`Skipping ${candidate}: ${messageOf(error)}`);
-    }
-  }
-  const tried: string[] = [];
-  if (process.platform === 'linux') {
-    for (const attempt of [attemptRelease, attemptDebian]) {
+  for (const [source, files] of [
+    ['PATH', await onPath(env)],
+    ['cache', await cachedEtcds(cacheDir)],
+  ] as const) {
+    for (const file of files) {
       try {
-        const found = await attempt(options);
-        if (found !== undefined) {
-          return found;
-        }
+        return await inspect(file, source);
       } catch (error) {
-        options.signal?.throwIfAborted();
-        tried.push(messageOf(error));
-        options.onProgress(messageOf(error));
+        onProgress(`Skipping ${file}: ${(error as Error).message}`);
       }
     }
   }
-  throw new Error(`No etcd server found: ${advice()}${tried.length > 0 ? ` (${tried.join('; ')})` : ''}`);
+  const sources = {
+    release: () => downloadRelease(cacheDir, onProgress, options.release),
+    debian: () =>
+      options.debian === false
+        ? undefined
+        : unpackDebianPackage({ packageName: 'etcd-server', program: 'etcd', cacheDir, onProgress }),
+  };
+  const failures: string[] = [];
+  for (const source of process.platform === 'linux' ? (['release', 'debian'] as const) : []) {
+    try {
+      const file = await sources[source]();
+      if (file !== undefined) {
+        return await inspect(file, source);
+      }
+    } catch (error) {
+      failures.push((error as Error).message);
+      onProgress((error as Error).message);
+    }
+  }
+  const advice =
+    process.platform === 'darwin'
+      ? 'install it with "brew install etcd", or set ETCD_BINARY to its path'
+      : `install etcd ${RELEASE_VERSION} so that it is on the PATH, or set ETCD_BINARY to its path`;
+  throw new Error(`No etcd server found: ${advice}${failures.length > 0 ? ` (${failures.join('; ')})` : ''}`);
 }
 
 /**
@@ -74,25 +86,26 @@ export async function findEtcd(options: FindEtcdOptions): Promise<EtcdBinary> {
  *
  * @throws Error with one line when the file can't be run, isn't etcd or is older than 3.4
  */
-export async function inspect(
-  file: string,
-  source: EtcdBinary['source'],
-  signal?: AbortSignal,
-): Promise<EtcdBinary> {
+export async function inspect(file: string, source: EtcdBinary['source']): Promise<EtcdBinary> {
   const output = await runCommand(file, ['--version'], {
     timeoutMs: VERSION_TIMEOUT_MS,
     env: etcdEnvironment(),
-    signal,
   });
-  const match = /etcd Version: ((\d+)\.(\d+)\.\S+)/.exec(output);
-  if (match?.[1] === undefined) {
+  const version = /etcd Version: (\d+\.\d+\.\S+)/.exec(output)?.[1];
+  if (version === undefined) {
     throw new Error(`${file} is not an etcd server: "--version" does not name etcd's version`);
   }
-  const [major, minor] = [Number(match[2]), Number(match[3])];
-  if (major < 3 || (major === 3 && minor < 4)) {
-    throw new Error(`${file} is etcd ${match[1]}, but 3.4 or newer is needed`);
+  if (isOlder(version, '3.4')) {
+    throw new Error(`${file} is etcd ${version}, but 3.4 or newer is needed`);
   }
-  return { path: file, version: match[1], source };
+  return { path: file, version, source };
+}
+
+/** Whether a version's major and minor numbers come before those of another one. */
+export function isOlder(version: string, than: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [otherMajor = 0, otherMinor = 0] = than.split('.').map(Number);
+  return major < otherMajor || (major === otherMajor && minor < otherMinor);
 }
 
 /**
@@ -100,23 +113,11 @@ export async function inspect(
  * reach it, nor may the broker's passwords.
  */
 export function etcdEnvironment(): NodeJS.ProcessEnv {
-  const environment: NodeJS.ProcessEnv = { PATH: process.env.PATH ?? '/usr/bin:/bin' };
-  if (process.arch !== 'x64') {
-    environment.ETCD_UNSUPPORTED_ARCH = process.arch; // etcd 3.4 does not start on arm64 without it
-  }
-  return environment;
-}
-
-async function inspectNamed(file: string, signal: AbortSignal | undefined): Promise<EtcdBinary> {
-  try {
-    return await inspect(file, 'ETCD_BINARY', signal);
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw new Error(
-      `ETCD_BINARY can't be used: ${messageOf(error)}. Name an etcd server of version 3.4 or newer, or unset it`,
-      { cause: error },
-    );
-  }
+  return {
+    PATH: process.env.PATH ?? '/usr/bin:/bin',
+    // etcd 3.4 does not start on arm64 without it.
+    ...(process.arch === 'x64' ? {} : { ETCD_UNSUPPORTED_ARCH: process.arch }),
+  };
 }
 
 async function onPath(env: NodeJS.ProcessEnv): Promise<string[]> {
@@ -127,64 +128,4 @@ async function onPath(env: NodeJS.ProcessEnv): Promise<string[]> {
     }
   }
   return [];
-}
-
-// Newest version first; folders of unfinished downloads start with a dot.
-async function inCache(cacheDir: string): Promise<string[]> {
-  let versions: string[];
-  try {
-    versions = (await readdir(cacheDir)).filter((name) => /^\d+\.\d+\.\d+/.test(name));
-  } catch (error) {
-    if (isMissing(error)) {
-      return [];
-    }
-    throw error;
-  }
-  versions.sort((a, b) => b.localeCompare(a, 'en', { numeric: true }));
-  const files: string[] = [];
-  for (const version of versions) {
-    const file = path.resolve(cacheDir, version, 'etcd');
-    if (await isExecutable(file)) {
-      files.push(file);
-    }
-  }
-  return files;
-}
-
-async function attemptRelease(options: FindEtcdOptions): Promise<EtcdBinary | undefined> {
-  const file = await downloadRelease(options.cacheDir, options);
-  return file === undefined ? undefined : await inspect(file, 'release', options.signal);
-}
-
-async function attemptDebian(options: FindEtcdOptions): Promise<EtcdBinary | undefined> {
-  if (options.debian === false) {
-    return undefined;
-  }
-  const file = await unpackDebianPackage({
-    packageName: 'etcd-server',
-    program: 'etcd',
-    cacheDir: options.cacheDir,
-    onProgress: options.onProgress,
-    signal: options.signal,
-  });
-  return await inspect(file, 'debian', options.signal);
-}
-
-function advice(): string {
-  return process.platform === 'darwin'
-    ? 'install it with "brew install etcd", or set ETCD_BINARY to its path'
-    : `install etcd ${RELEASE_VERSION} so that it is on the PATH, or set ETCD_BINARY to its path`;
-}
-
-async function isExecutable(file: string): Promise<boolean> {
-  try {
-    await access(file, constants.X_OK);
-    return true;
-  } catch {
-    return false; // not there or not allowed: either way it is no candidate
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,27 +1,24 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { within } from './deadline.js';
 import { etcdEnvironment } from './etcd-binary.js';
 
 /**
- * The guardian is a shell that starts etcd and then waits for the end of its standard input, a pipe that the broker
- * holds. However the broker dies, the kernel closes that pipe: the guardian then ends etcd, softly for two seconds,
- * after that by force. When etcd ends first, the guardian ends with its status.
+ * The guardian is a shell that starts etcd and waits for the end of its standard input, a pipe that the broker holds.
+ * However the broker dies, the kernel closes that pipe, and the guardian kills its process group, which is etcd and
+ * itself: etcd loses nothing by that. When etcd ends first, the guardian ends with its status.
  *
- * It prints etcd's process id. Only shell builtins wait, so that nothing outlives the guardian by more than a moment.
+ * It prints etcd's process id. etcd takes over its standard error.
  */
 const GUARDIAN = `
-exec 3<&0 4>&1 5>&2 </dev/null >/dev/null 2>&1
-"$@" 3<&- 4>&- >&5 2>&5 5>&- &
+exec 3<&0 4>&1 >/dev/null
+"$@" </dev/null 3<&- 4>&- &
 etcd=$!
+exec 2>/dev/null
 echo "$etcd" >&4
-exec 4>&- 5>&-
-(
-  while read -r _; do :; done <&3
-  kill -TERM "$etcd"
-  n=0
-  while [ "$n" -lt 20 ] && kill -0 "$etcd"; do sleep 0.1 || sleep 1; n=$((n + 1)); done
-  kill -KILL "$etcd"
-) &
+exec 4>&-
+(while read -r _; do :; done <&3; kill -KILL 0) &
 watcher=$!
 exec 3<&-
 wait "$etcd"
@@ -53,7 +50,8 @@ export async function startGuarded(
   args: readonly string[],
   onLine: (line: string) => void,
 ): Promise<GuardedProcess> {
-  // A session of its own: Ctrl-C in a terminal must reach the broker alone, which then drains before it stops etcd.
+  // A session and a process group of its own: Ctrl-C in a terminal must reach the broker alone, which then drains
+  // before it stops etcd.
   const guardian = spawn('/bin/sh', ['-c', GUARDIAN, 'etcd-guardian', program, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: etcdEnvironment(),
@@ -67,15 +65,17 @@ export async function startGuarded(
       resolve(how);
     };
     guardian.once('error', (error) => settle(`could not be started: ${error.message}`));
-    guardian.once('exit', (code, signal) => settle(describe(code, signal)));
+    guardian.once('exit', (code, signal) => {
+      if (signal !== null && guardian.pid !== undefined) {
+        send(-guardian.pid, 'SIGKILL'); // a guardian that was killed by itself leaves etcd in its group
+      }
+      settle(describe(code, signal));
+    });
   });
   guardian.stdin.on('error', () => undefined); // a guardian that has ended: 'exit' says so
   createInterface({ input: guardian.stderr, crlfDelay: Number.POSITIVE_INFINITY }).on('line', onLine);
   try {
     const pid = await readPid(guardian, exited);
-    // A guardian that was killed itself leaves etcd behind: end it too. Its own death is the only way to get here
-    // with etcd alive, so the process id can't have been given to another process yet.
-    guardian.once('exit', (_code, signal) => signal !== null && sendSignal(pid, 'SIGKILL'));
     return {
       pid,
       exited,
@@ -84,7 +84,7 @@ export async function startGuarded(
       },
       kill: (signal) => {
         if (running) {
-          sendSignal(pid, signal);
+          send(pid, signal);
         }
       },
     };
@@ -98,22 +98,16 @@ async function readPid(
   guardian: ChildProcess & { stdout: NodeJS.ReadableStream },
   exited: Promise<string>,
 ): Promise<number> {
-  return await new Promise<number>((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`etcd's guardian did not answer within ${PID_TIMEOUT_MS} ms`)),
-      PID_TIMEOUT_MS,
-    );
-    const lines = createInterface({ input: guardian.stdout });
-    lines.once('line', (line) => {
-      clearTimeout(timer);
-      lines.close();
-      resolve(Number(line));
-    });
-    void exited.then((how) => {
-      clearTimeout(timer);
-      reject(new Error(`etcd's guardian ${how}`));
-    });
+  const lines = createInterface({ input: guardian.stdout });
+  const pid = once(lines, 'line').then(([line]) => Number(line));
+  const end = exited.then((how): never => {
+    throw new Error(`etcd's guardian ${how}`);
   });
+  const found = await within(Promise.race([pid, end]), PID_TIMEOUT_MS);
+  if (found === undefined) {
+    throw new Error(`etcd's guardian did not answer within ${PID_TIMEOUT_MS} ms`);
+  }
+  return found;
 }
 
 function describe(code: number | null, signal: NodeJS.Signals | null): string {
@@ -124,7 +118,7 @@ function describe(code: number | null, signal: NodeJS.Signals | null): string {
   return code !== null && code > 128 ? `was ended by signal ${code - 128}` : `ended with status ${code}`;
 }
 
-function sendSignal(pid: number, signal: NodeJS.Signals): void {
+function send(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (error) {

@@ -1,81 +1,132 @@
-import { access, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
+import { poll } from './deadline.js';
 import { isMissing, readIfPresent, writeDurably } from './durable-file.js';
+import { isOlder } from './etcd-binary.js';
 import type { EmbeddedLog } from './member.js';
 
 const USUAL_CLIENT_PORT = 2379;
+/** An etcd whose broker was killed just now may have its port for a moment longer, in milliseconds. */
+const RELEASE_TIMEOUT_MS = 1_000;
 
 export interface MemberLayout {
   name: string;
   /** The folder of etcd's data. */
   dataDir: string;
+  /** Where the member listens for clients now. */
   clientPort: number;
-  /** Where the member listens for its peers now. */
+  /** Where it listens when nobody else has that port: the one that credentials name. */
+  homePort: number;
   peerPort: number;
-  /** The peer port with which the cluster was founded: etcd derives the cluster's identity from it. */
-  foundingPeerPort: number;
 }
 
-interface RememberedMember {
-  name: string;
-  clientPort: number;
-  peerPort: number;
-  foundingPeerPort: number;
+/** What a data folder holds, by its file `embedded.json`. */
+interface Remembered {
+  schema: 1;
+  /** Of the etcd that used the folder last, e.g. `3.6.14`. */
+  etcdVersion?: string;
+  members: { name: string; clientPort: number; homePort?: number; peerPort: number }[];
 }
 
 /**
  * Decides the members' folders and ports and keeps them in `<dataDir>/embedded.json`, so that endpoints in credentials
- * stay the same. Usual ports come first, remembered ones before them, free ones replace what is busy.
+ * stay the same. While another program has a member's port, the member listens on a free one.
  *
- * @param clientPorts preferred client ports, for a new cluster
- * @throws Error with one line when the folder holds a cluster of another size, or when too many peer ports are busy
- *   for the members to find each other
+ * @param version of the etcd that is to use the folder
+ * @param clientPorts preferred client ports of a new cluster, 0 for any free one
+ * @throws Error with one line when the folder holds a cluster of another size or of a newer etcd, or when a peer port
+ *   of an existing cluster is busy
  */
 export async function planLayout(
   dataDir: string,
   size: number,
+  version: string,
   clientPorts: readonly number[],
   log: EmbeddedLog,
 ): Promise<MemberLayout[]> {
-  const file = path.join(dataDir, 'embedded.json');
-  const remembered = await readRemembered(file);
-  const founded = await foundedMembers(dataDir);
-  const existing = remembered?.length ?? founded.length;
-  if (founded.length > 0 && existing !== size) {
+  const remembered = (await isFounded(dataDir)) ? await readRemembered(dataDir) : undefined;
+  const existing = remembered?.members.length ?? size;
+  if (existing !== size) {
     throw new Error(
       `DATA_DIR holds a cluster of ${existing} ${existing === 1 ? 'member' : 'members'}, EMBEDDED_MEMBERS asks for ${size}: use another DATA_DIR or set EMBEDDED_MEMBERS=${existing}`,
     );
   }
-  const taken = new Set<number>((remembered ?? []).flatMap((member) => [member.clientPort, member.peerPort]));
-  const members: MemberLayout[] = [];
-  let movedPeers = 0;
-  for (let index = 0; index < size; index += 1) {
-    const name = `etcd-${index + 1}`;
-    const before = remembered?.[index];
-    const wanted = clientPorts[index] ?? USUAL_CLIENT_PORT + 2 * index;
-    const clientPort = await pickPort(before?.clientPort, wanted, taken);
-    const peerPort = await pickPort(before?.peerPort, wanted === 0 ? 0 : wanted + 1, taken);
-    if (before && founded.length > 0) {
-      if (clientPort !== before.clientPort) {
-        log('warn', `Port ${before.clientPort} of ${name} is busy: it now listens on ${clientPort}`);
-      }
-      if (peerPort !== before.peerPort) {
-        log('warn', `Peer port ${before.peerPort} of ${name} is busy: it now listens on ${peerPort}`);
-        movedPeers += 1;
-      }
-    }
-    const foundingPeerPort = (founded.length > 0 && before?.foundingPeerPort) || peerPort;
-    members.push({ name, dataDir: memberDataDir(dataDir, name), clientPort, peerPort, foundingPeerPort });
-  }
-  // The majority must be where the membership says, or nobody can tell the others about a move.
-  if (size > 1 && movedPeers > (size - 1) / 2) {
+  if (remembered?.etcdVersion !== undefined && isOlder(version, remembered.etcdVersion)) {
     throw new Error(
-      `${movedPeers} of ${size} etcd peer ports are busy (${remembered?.map((member) => member.peerPort).join(', ')}): free them, then start again`,
+      `DATA_DIR ${dataDir} was last used by etcd ${remembered.etcdVersion}, whose data etcd ${version} can't read: set ETCD_BINARY to that version or a newer one, or use another DATA_DIR`,
     );
   }
-  await remember(file, members);
+  const taken = new Set(
+    remembered?.members.flatMap(({ clientPort, homePort, peerPort }) => [clientPort, homePort, peerPort]),
+  );
+  const members: MemberLayout[] = [];
+  for (let index = 0; index < size; index += 1) {
+    const name = `etcd-${index + 1}`;
+    const before = remembered?.members[index];
+    const usual = clientPorts[index] ?? USUAL_CLIENT_PORT + 2 * index;
+    const homePort = before?.homePort ?? before?.clientPort ?? (await freePort(usual, taken));
+    const clientPort = (await isReleased(homePort)) ? homePort : await freePort(0, taken);
+    if (clientPort !== homePort) {
+      log('warn', `Port ${homePort} of ${name} is busy: until the next start it listens on ${clientPort}`);
+    }
+    const peerPort = before?.peerPort ?? (await freePort(usual === 0 ? 0 : usual + 1, taken));
+    // A single member has no peers, and any port will do.
+    if (before && size > 1 && !(await isReleased(peerPort))) {
+      throw new Error(`The peer port ${peerPort} of ${name} is busy: end the program that has it`);
+    }
+    members.push({ name, dataDir: memberDataDir(dataDir, name), clientPort, homePort, peerPort });
+  }
+  await remember(dataDir, members, remembered?.etcdVersion);
   return members;
+}
+
+/** Keeps the layout, with the version of the etcd that has used the folder, once one has. */
+export async function remember(
+  dataDir: string,
+  layout: readonly MemberLayout[],
+  etcdVersion: string | undefined,
+): Promise<void> {
+  const members = layout.map(({ dataDir: _, ...member }) => member);
+  const text = `${JSON.stringify({ schema: 1, etcdVersion, members }, undefined, 2)}\n`;
+  const file = layoutFile(dataDir);
+  if ((await readIfPresent(file)) !== text) {
+    await writeDurably(file, text, 0o600);
+  }
+}
+
+/** @throws Error with one line that names the file, when it is damaged */
+export async function readRemembered(dataDir: string): Promise<Remembered | undefined> {
+  const file = layoutFile(dataDir);
+  const text = await readIfPresent(file);
+  if (text === undefined) {
+    return undefined;
+  }
+  try {
+    const remembered = JSON.parse(text) as Remembered;
+    const ports = remembered.members.flatMap(({ clientPort, peerPort }) => [clientPort, peerPort]);
+    if (
+      remembered.schema !== 1 ||
+      !ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)
+    ) {
+      throw new Error('it has an unknown form');
+    }
+    return remembered;
+  } catch (error) {
+    throw new Error(`${file} is damaged (${(error as Error).message}): restore it from a backup`);
+  }
+}
+
+/** Whether a folder holds a cluster: etcd has made a member's log. */
+export async function isFounded(dataDir: string): Promise<boolean> {
+  try {
+    return (await readdir(path.join(memberDataDir(dataDir, 'etcd-1'), 'member'))).includes('wal');
+  } catch (error) {
+    if (isMissing(error)) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** The folder of a member's data. */
@@ -83,85 +134,24 @@ export function memberDataDir(dataDir: string, name: string): string {
   return path.join(dataDir, 'etcd', name);
 }
 
-/** The URL of a member for its peers. */
-export function peerUrl(port: number): string {
-  return `https://127.0.0.1:${port}`;
+function layoutFile(dataDir: string): string {
+  return path.join(dataDir, 'embedded.json');
 }
 
-async function remember(file: string, members: readonly MemberLayout[]): Promise<void> {
-  const content = {
-    schema: 1,
-    members: members.map(({ dataDir: _dataDir, ...member }) => member),
-  };
-  const text = `${JSON.stringify(content, undefined, 2)}\n`;
-  if ((await readIfPresent(file)) !== text) {
-    await writeDurably(file, text, 0o600);
-  }
-}
-
-async function readRemembered(file: string): Promise<RememberedMember[] | undefined> {
-  const text = await readIfPresent(file);
-  if (text === undefined) {
-    return undefined;
-  }
-  try {
-    const { schema, members } = JSON.parse(text) as { schema: unknown; members: RememberedMember[] };
-    const ports = members.flatMap((member) => [member.clientPort, member.peerPort, member.foundingPeerPort]);
-    if (schema !== 1 || !ports.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
-      throw new Error('it has an unknown form');
-    }
-    return members;
-  } catch (error) {
-    throw new Error(`${file} can't be read (${(error as Error).message}): restore it from a backup`);
-  }
-}
-
-// A member has been founded once etcd has made its log.
-async function foundedMembers(dataDir: string): Promise<string[]> {
-  let names: string[];
-  try {
-    names = await readdir(path.join(dataDir, 'etcd'));
-  } catch (error) {
-    if (isMissing(error)) {
-      return [];
-    }
-    throw error;
-  }
-  const founded: string[] = [];
-  for (const name of names) {
-    try {
-      await access(path.join(memberDataDir(dataDir, name), 'member', 'wal'));
-      founded.push(name);
-    } catch (error) {
-      if (!isMissing(error)) {
-        throw error;
-      }
-    }
-  }
-  return founded;
-}
-
-async function pickPort(before: number | undefined, wanted: number, taken: Set<number>): Promise<number> {
-  if (before !== undefined && (await isFree(before))) {
-    return before;
-  }
-  const port = wanted !== 0 && !taken.has(wanted) && (await isFree(wanted)) ? wanted : await freePort(taken);
-  taken.add(port);
-  return port;
-}
-
-async function isFree(port: number): Promise<boolean> {
-  return (await listenOnce(port)) !== undefined;
-}
-
-async function freePort(taken: ReadonlySet<number>): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    const port = await listenOnce(0);
+/** The port wanted, if it is free and not planned for another purpose, or any such one. */
+async function freePort(wanted: number, taken: Set<number | undefined>): Promise<number> {
+  for (const candidate of [wanted, ...Array<number>(100).fill(0)]) {
+    const port = await listenOnce(candidate);
     if (port !== undefined && !taken.has(port)) {
+      taken.add(port);
       return port;
     }
   }
   throw new Error('No free port found on 127.0.0.1');
+}
+
+async function isReleased(port: number): Promise<boolean> {
+  return (await poll(() => listenOnce(port), Date.now() + RELEASE_TIMEOUT_MS)) !== undefined;
 }
 
 /** Listens on a loopback port for a moment; undefined where that is not possible. */
@@ -176,8 +166,7 @@ async function listenOnce(port: number): Promise<number | undefined> {
       }
     });
     server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
-      const address = server.address();
-      const actual = typeof address === 'object' && address !== null ? address.port : port;
+      const { port: actual } = server.address() as { port: number };
       server.close(() => resolve(actual));
     });
   });

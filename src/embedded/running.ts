@@ -2,6 +2,7 @@ import path from 'node:path';
 import { Secret } from '../credentials/secret.js';
 import type { ClusterAddress } from '../etcd/client.js';
 import { readIfPresent } from './durable-file.js';
+import { readRemembered } from './layout.js';
 
 /**
  * How to reach the embedded cluster of a broker that runs, from what it keeps in its data folder. For the operator's
@@ -9,19 +10,17 @@ import { readIfPresent } from './durable-file.js';
  * @throws Error with one line when the folder holds no cluster
  */
 export async function runningEmbeddedCluster(dataDir: string): Promise<ClusterAddress> {
-  const [layout, caCertificate, password] = await Promise.all(
-    ['embedded.json', 'certificates/ca.pem', 'etcd-root-password'].map((name) =>
-      readIfPresent(path.join(dataDir, name)),
-    ),
+  const layout = await readRemembered(dataDir);
+  const [caCertificate, password] = await Promise.all(
+    ['certificates/ca.pem', 'etcd-root-password'].map((name) => readIfPresent(path.join(dataDir, name))),
   );
   if (layout === undefined || caCertificate === undefined || password === undefined) {
     throw new Error(
       `DATA_DIR ${dataDir} holds no embedded cluster. Set DATA_DIR to the broker's, or ETCD_ENDPOINTS to the cluster.`,
     );
   }
-  const { members } = JSON.parse(layout) as { members: { clientPort: number }[] };
   return {
-    endpoints: members.map(({ clientPort }) => `https://localhost:${clientPort}`),
+    endpoints: layout.members.map(({ clientPort }) => `https://localhost:${clientPort}`),
     caCertificate,
     username: 'root',
     password: new Secret(password.trim()),

@@ -1,24 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
-import { EtcdAuthenticationFailedError, isRecoverableError } from 'etcd3';
+import { EtcdError } from '../etcd/errors.js';
 import { enableAuthentication, type RootAccess } from './authentication.js';
 import { poll } from './deadline.js';
-import type { MemberLayout } from './layout.js';
 import type { Member } from './member.js';
 
 const POLL_MS = 20;
-const SHOWN_LINES = 5;
 
 /**
  * Starts the members and waits until root can sign in.
  *
  * @param deadline milliseconds since 1970
- * @throws Error when a member ends, when the deadline passes (both with the last lines of etcd), or when the cluster
- *   does not know the password
+ * @throws Error when a member ends, when the deadline passes (both with what etcd says), or when the cluster does not
+ *   know the password
  */
 export async function startMembers(
   members: readonly Member[],
-  layout: readonly MemberLayout[],
   access: RootAccess,
   deadline: number,
 ): Promise<void> {
@@ -33,11 +30,11 @@ export async function startMembers(
   const deaths = started.map(async ({ exited }, index): Promise<never> => {
     const how = await exited;
     await sleep(50); // its last lines may still be on their way
-    throw new Error(`etcd member ${members[index]?.name} ${how} while starting${lastLines(members)}`);
+    throw new Error(`etcd member ${members[index]?.name} ${how} while starting${complaints(members)}`);
   });
   const over = new AbortController();
   try {
-    await Promise.race([...deaths, waitUntilReady(members, layout, access, deadline, over.signal)]);
+    await Promise.race([...deaths, waitUntilReady(members, access, deadline, over.signal)]);
   } finally {
     over.abort();
   }
@@ -45,18 +42,16 @@ export async function startMembers(
 
 async function waitUntilReady(
   members: readonly Member[],
-  layout: readonly MemberLayout[],
   access: RootAccess,
   deadline: number,
   over: AbortSignal,
 ): Promise<void> {
   const late = (cause?: unknown) =>
-    new Error(`etcd did not become healthy in time${lastLines(members)}`, { cause });
-  for (const { clientPort } of layout) {
-    // Waiting for each member spares the client its pauses between two attempts to connect.
+    new Error(`etcd did not become healthy in time${complaints(members)}`, { cause });
+  for (const endpoint of access.endpoints) {
     const check = () => {
       over.throwIfAborted(); // a member has ended: nobody waits for the answer any more
-      return serves(clientPort, access.caCertificate, deadline);
+      return serves(Number(new URL(endpoint).port), access.caCertificate, deadline);
     };
     if (!(await poll(check, deadline, POLL_MS))) {
       throw late();
@@ -64,11 +59,11 @@ async function waitUntilReady(
   }
   for (;;) {
     try {
-      await enableAuthentication(access, deadline);
+      await enableAuthentication(access);
       return;
     } catch (error) {
       over.throwIfAborted();
-      if (error instanceof EtcdAuthenticationFailedError) {
+      if (error instanceof EtcdError && error.kind === 'wrong-password') {
         throw new Error(
           "The cluster in DATA_DIR knows another root password than the file etcd-root-password: restore the file that belongs to the cluster's data",
           { cause: error },
@@ -77,7 +72,7 @@ async function waitUntilReady(
       if (Date.now() + POLL_MS > deadline) {
         throw late(error);
       }
-      if (!(error instanceof Error) || !isRecoverableError(error)) {
+      if (!(error instanceof EtcdError && error.isTransient)) {
         throw error;
       }
       await sleep(POLL_MS);
@@ -100,7 +95,7 @@ async function serves(port: number, ca: string, deadline: number): Promise<true 
   });
 }
 
-function lastLines(members: readonly Member[]): string {
-  const lines = members.flatMap((member) => member.lastLines.slice(-SHOWN_LINES));
-  return lines.length === 0 ? ' (it wrote nothing)' : `: ${lines.join(' | ')}`;
+function complaints(members: readonly Member[]): string {
+  const lines = members.flatMap((member) => member.complaints);
+  return lines.length === 0 ? '' : `: ${lines.join(' | ')}`;
 }

@@ -85,17 +85,6 @@ export class KeyCheck {
     }
   }
 
-  /** Whether the cluster has records that are sealed, or a check value. */
-  async hasSealedRecords(): Promise<boolean> {
-    const { responses } = await this.connection.kv.txn({
-      success: [
-        { request_range: { key: Buffer.from(keys.keyCheck), count_only: true } },
-        { request_range: { ...BINDINGS, count_only: true } },
-      ],
-    });
-    return responses.some(({ response_range }) => Number(response_range.count) > 0);
-  }
-
   /** Whether the check value is there and one of the keys opens it. */
   async isOpenedBy(seals: Sealer): Promise<boolean> {
     const stored = await this.#read();

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { loadCatalog } from '../../src/catalog/catalog.js';
 import { compileParameters } from '../../src/catalog/parameters.js';
-import { slowness } from '../../src/catalog/patterns.js';
 import { readConfig } from '../../src/config/config.js';
 
 describe('the validators of the plan Standard', () => {
@@ -19,11 +18,11 @@ describe('the validators of the plan Standard', () => {
     { expires_in: '9999999m' },
     { expires_in: '99999d' },
   ];
-  for (const parameters of good) {
-    it(`take ${JSON.stringify(parameters)} for a binding`, () => {
-      assert.deepEqual(bind(parameters), []);
-    });
-  }
+  it('take what the schema of a binding allows', () => {
+    for (const parameters of good) {
+      assert.deepEqual(bind(parameters), [], JSON.stringify(parameters));
+    }
+  });
 
   const keySpace =
     'key_space must match ^[a-z0-9][a-z0-9-]{0,62}$ (lower-case letters, digits and "-", at most 63, not starting with "-")';
@@ -54,16 +53,16 @@ describe('the validators of the plan Standard', () => {
       [`foo is not known; ${known}`, 'access must be one of "readwrite", "readonly"'],
     ],
   ];
-  for (const [parameters, problems] of bad) {
-    it(`refuse ${JSON.stringify(parameters).slice(0, 60)} for a binding`, () => {
+  it('say of everything else what is wrong and what would be right', () => {
+    for (const [parameters, problems] of bad) {
       const said = bind(parameters);
-      assert.equal(said.length, problems.length, said.join('\n'));
+      assert.equal(said.length, problems.length, `${JSON.stringify(parameters)}: ${said.join('\n')}`);
       for (const [index, problem] of problems.entries()) {
         const text = said[index] ?? '';
         assert.ok(typeof problem === 'string' ? text === problem : problem.test(text), text);
       }
-    });
-  }
+    }
+  });
 
   it('take no parameters for an instance', () => {
     for (const validator of [create, update]) {
@@ -121,74 +120,32 @@ describe('the validators of the plan Standard', () => {
 });
 
 describe('compileParameters', () => {
-  const $schema = 'http://json-schema.org/draft-04/schema#';
-
-  const cases: [schema: object, parameters: unknown, problem: string][] = [
-    [{ required: ['a'] }, {}, 'a is missing'],
-    [{ properties: { a: { type: ['string', 'null'] } } }, { a: 1 }, 'a must be a string or null'],
-    [{ properties: { a: { type: 'integer' } } }, { a: 1.5 }, 'a must be a whole number'],
-    [{ properties: { a: { type: 'array' } } }, { a: {} }, 'a must be an array'],
-    [{ properties: { a: { enum: ['x'] } } }, { a: 1 }, 'a must be "x"'],
-    [{ properties: { a: { minimum: 3 } } }, { a: 2 }, 'a must be at least 3'],
-    [{ properties: { a: { maximum: 3 } } }, { a: 4 }, 'a must be at most 3'],
-    [{ properties: { a: { minimum: 3, exclusiveMinimum: true } } }, { a: 3 }, 'a must be more than 3'],
-    [{ properties: { a: { maximum: 3, exclusiveMaximum: true } } }, { a: 3 }, 'a must be less than 3'],
-    [{ properties: { a: { multipleOf: 256 } } }, { a: 3 }, 'a must be a multiple of 256'],
-    [{ properties: { a: { minLength: 1 } } }, { a: '' }, 'a must have at least 1 character'],
-    [{ properties: { a: { maxLength: 2 } } }, { a: 'abc' }, 'a must have at most 2 characters'],
-    [{ properties: { a: { minItems: 2 } } }, { a: [] }, 'a must have at least 2 entries'],
-    [{ properties: { a: { maxItems: 1 } } }, { a: [1, 2] }, 'a must have at most 1 entry'],
-    [{ properties: { a: { uniqueItems: true } } }, { a: [1, 1] }, 'a must not have the same entry twice'],
-    [{ properties: { a: { format: 'ipv4' } } }, { a: '1.2' }, 'a must be in the format "ipv4"'],
-    [{ properties: { a: { not: {} } } }, { a: 1 }, 'a must NOT be valid'],
-    [{ minProperties: 1 }, {}, 'parameters must have at least 1 member'],
-    [{ maxProperties: 1 }, { a: 1, b: 1 }, 'parameters must have at most 1 member'],
-    [{ dependencies: { a: ['b'] } }, { a: 1 }, 'b is missing; a needs it'],
-    [{ properties: { a: { items: { type: 'string' } } } }, { a: ['x', 1] }, 'a[1] must be a string'],
-    [
-      { properties: { 'a/b': { properties: { c: { type: 'string' } } } } },
-      { 'a/b': { c: 1 } },
-      '"a/b.c" must be a string',
-    ],
-  ];
-  for (const [schema, parameters, problem] of cases) {
-    it(`says "${problem}"`, () => {
+  it('puts every keyword of draft 4 into plain words', () => {
+    const $schema = 'http://json-schema.org/draft-04/schema#';
+    const cases: [schema: object, parameters: unknown, problem: string][] = [
+      [{ required: ['a'] }, {}, 'a is missing'],
+      [{ properties: { a: { type: ['string', 'null'] } } }, { a: 1 }, 'a must be a string or null'],
+      [{ properties: { a: { type: 'integer' } } }, { a: 1.5 }, 'a must be a whole number'],
+      [{ properties: { a: { enum: ['x'] } } }, { a: 1 }, 'a must be "x"'],
+      [{ properties: { a: { minimum: 3, exclusiveMinimum: true } } }, { a: 3 }, 'a must be more than 3'],
+      [{ properties: { a: { maximum: 3 } } }, { a: 4 }, 'a must be at most 3'],
+      [{ properties: { a: { multipleOf: 256 } } }, { a: 3 }, 'a must be a multiple of 256'],
+      [{ properties: { a: { minLength: 1 } } }, { a: '' }, 'a must have at least 1 character'],
+      [{ properties: { a: { minItems: 2 } } }, { a: [] }, 'a must have at least 2 entries'],
+      [{ properties: { a: { uniqueItems: true } } }, { a: [1, 1] }, 'a must not have the same entry twice'],
+      [{ properties: { a: { format: 'ipv4' } } }, { a: '1.2' }, 'a must be in the format "ipv4"'],
+      [{ properties: { a: { not: {} } } }, { a: 1 }, 'a must NOT be valid'],
+      [{ maxProperties: 1 }, { a: 1, b: 1 }, 'parameters must have at most 1 member'],
+      [{ dependencies: { a: ['b'] } }, { a: 1 }, 'b is missing; a needs it'],
+      [{ properties: { a: { items: { type: 'string' } } } }, { a: ['x', 1] }, 'a[1] must be a string'],
+      [
+        { properties: { 'a/b': { properties: { c: { type: 'string' } } } } },
+        { 'a/b': { c: 1 } },
+        '"a/b.c" must be a string',
+      ],
+    ];
+    for (const [schema, parameters, problem] of cases) {
       assert.deepEqual(compileParameters({ $schema, type: 'object', ...schema })(parameters), [problem]);
-    });
-  }
-});
-
-describe('slowness', () => {
-  const quick = [
-    '^[a-z0-9][a-z0-9-]{0,62}$',
-    '^([1-9][0-9]{0,6}(s|m|h)|[1-9][0-9]{0,4}d)$',
-    '^(a+)?$',
-    '^(?:ab)*$',
-    '^[(*+]+\\)*$',
-    '(a|b){1}',
-    '\\d{3}-\\d*',
-  ];
-  for (const pattern of quick) {
-    it(`lets ${pattern} pass`, () => {
-      assert.equal(slowness(pattern), undefined);
-    });
-  }
-
-  const slow: [pattern: string, reason: RegExp][] = [
-    ['^(a+)+$', /repeats/],
-    ['(a|a)*', /chooses/],
-    ['((a?)b){2,}', /repeats/],
-    ['((a*))*', /repeats/],
-    ['(?:a{2,3}){20}', /repeats/],
-    ['(.)\\1', /refers back/],
-    ['(?=a)b', /looks around/],
-    ['(?<n>a)', /named group/],
-    ['a*b*c*', /more than 2/],
-    ['a{17}b{20,}c+', /more than 2/],
-  ];
-  for (const [pattern, reason] of slow) {
-    it(`stops ${pattern}`, () => {
-      assert.match(slowness(pattern) ?? 'quick', reason);
-    });
-  }
+    }
+  });
 });

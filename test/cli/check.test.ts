@@ -327,13 +327,13 @@ describe('compose-etcd-broker', () => {
   }
 
   for (const [args, problem] of [
-    [['chekc'], /"chekc" is no command/],
-    [['toString'], /"toString" is no command/],
+    [['chekc'], /"chekc" is not a command/],
+    [['toString'], /"toString" is not a command/],
     [['check', '--force'], /--force/],
     [['operations', '--repair'], /belong to check/],
     [['reseal', '--all'], /belong to check/],
     [['operations', '--yes'], /belongs to check and reseal/],
-    [['check', 'all'], /one word too many/],
+    [['check', 'all'], /one argument too many/],
   ] as const) {
     it(`refuses ${args.join(' ')}`, async () => {
       const { code, stderr } = await runCli(args, {});

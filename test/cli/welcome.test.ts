@@ -10,6 +10,7 @@ import { Secret } from '../../src/credentials/secret.js';
 describe('What is said after the start', () => {
   const application: Application = {
     url: 'http://localhost:8080',
+    publicUrl: 'https://broker.example.com',
     username: 'broker',
     endpoints: ['https://localhost:2379'],
     stop: async () => undefined,
@@ -41,7 +42,7 @@ describe('What is said after the start', () => {
         'compose-etcd',
         'broker',
         'generated-password',
-        'http://localhost:8080',
+        'https://broker.example.com',
       ]);
     } finally {
       rmSync(folder, { recursive: true });

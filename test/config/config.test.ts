@@ -39,16 +39,22 @@ function externalCluster(config: Config): ExternalCluster {
   return config.cluster as ExternalCluster;
 }
 
-/** The message with which `env` is refused; it must be one line. */
-function refusal(env: NodeJS.ProcessEnv): string {
+/** The lines with which `env` is refused. */
+function refusals(env: NodeJS.ProcessEnv): string[] {
   try {
     readConfig(env);
   } catch (error) {
     assert.ok(error instanceof ConfigError, `a ConfigError, not ${inspect(error)}`);
-    assert.doesNotMatch(error.message, /\n/);
-    return error.message;
+    return error.message.split('\n');
   }
   return assert.fail(`${inspect(env)} should be refused`);
+}
+
+/** The message with which `env` is refused; it must be one line. */
+function refusal(env: NodeJS.ProcessEnv): string {
+  const [first = '', ...more] = refusals(env);
+  assert.deepEqual(more, []);
+  return first;
 }
 
 function bound(...services: object[]): NodeJS.ProcessEnv {
@@ -64,15 +70,16 @@ describe('readConfig', () => {
       assert.equal(path.basename(catalogPath), 'catalog.json');
       assert.deepEqual(rest, {
         port: 8080,
+        host: '127.0.0.1',
         publicUrl: 'http://localhost:8080',
         region: 'local',
         trustProxy: 0,
         logLevel: 'info',
-        compactionMs: 3_600_000,
         dataDir: path.resolve('data'),
         brokerCredentials: [],
         encryptionKeys: [],
         cluster: { kind: 'embedded', members: 1 },
+        compactionMs: 3_600_000,
       });
     });
 
@@ -113,6 +120,31 @@ describe('readConfig', () => {
     assert.deepEqual(config.advertisedEndpoints, ['https://etcd.example.com:443']);
   });
 
+  it('listens on loopback with an etcd of its own, and on all interfaces with a cluster, unless told otherwise', () => {
+    assert.equal(readConfig(EXTERNAL).host, undefined);
+    assert.equal(readConfig({ ...EXTERNAL, HOST: '10.1.2.3' }).host, '10.1.2.3');
+    assert.equal(readConfig({ HOST: '::' }).host, '::');
+  });
+
+  it('compacts the history of its own etcd only, unless told otherwise', () => {
+    assert.equal(readConfig(EXTERNAL).compactionMs, undefined);
+    assert.equal(readConfig({ ...EXTERNAL, ETCD_COMPACTION: '90m' }).compactionMs, 5_400_000);
+    assert.equal(readConfig({ ETCD_COMPACTION: 'off' }).compactionMs, undefined);
+  });
+
+  it('trusts a number of proxies, or those at some addresses', () => {
+    const networks = 'loopback, 10.0.0.0/8,fd00::/8 ,192.0.2.1';
+    assert.deepEqual(readConfig({ TRUST_PROXY: networks }).trustProxy, [
+      'loopback',
+      '10.0.0.0/8',
+      'fd00::/8',
+      '192.0.2.1',
+    ]);
+    for (const bad of ['21', '1.5', 'proxy.example', '10.0.0.0/33', '10.0.0.0/', 'loopback,']) {
+      assert.match(refusal({ TRUST_PROXY: bad }), /^TRUST_PROXY must be a number of proxies .*loopback/);
+    }
+  });
+
   it('leaves the public address open when the port is not known yet', () => {
     assert.equal(readConfig({ PORT: '0' }).publicUrl, undefined);
   });
@@ -126,11 +158,6 @@ describe('readConfig', () => {
     assert.equal(readConfig(env).publicUrl, 'https://b.example.com');
     assert.equal(readConfig(env).trustProxy, 1);
     assert.equal(readConfig({ ...env, TRUST_PROXY: '0' }).trustProxy, 0);
-    assert.deepEqual(readConfig({ ...env, TRUST_PROXY: '10.0.0.0/8, loopback,fd00::/8' }).trustProxy, [
-      '10.0.0.0/8',
-      'loopback',
-      'fd00::/8',
-    ]);
     assert.equal(readConfig({ ...env, PUBLIC_URL: 'https://x.example/' }).publicUrl, 'https://x.example');
     assert.equal(readConfig({ ...env, VCAP_APPLICATION: '{"uris":[]}' }).publicUrl, 'http://localhost:61001');
   });
@@ -144,139 +171,94 @@ describe('readConfig', () => {
     assert.deepEqual({ ...process.env }, before);
   });
 
-  describe('refuses, in one line with the variable and the mend,', () => {
-    const cases: [what: string, env: NodeJS.ProcessEnv, message: RegExp][] = [
-      ['a port that is no number', { PORT: 'http' }, /^PORT is "http"; .*0 to 65535/],
-      ['a port beyond the range', { PORT: '65536' }, /^PORT .*65535/],
-      ['a negative port', { PORT: '-1' }, /^PORT/],
-      ['an unknown log level', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL is "loud"; .*trace, debug.*silent/],
-      ['a region with other characters', { REGION: 'EU_de' }, /^REGION .*lower-case/],
-      ['a public address that is none', { PUBLIC_URL: 'broker.example' }, /^PUBLIC_URL .*https:\/\//],
-      ['a public address with another scheme', { PUBLIC_URL: 'ftp://broker.example' }, /^PUBLIC_URL/],
+  it('reports every mistake at once, each on a line that names the variable and what would be right', () => {
+    const said = refusals({
+      PORT: '65536',
+      LOG_LEVEL: 'loud',
+      REGION: 'EU_de',
+      PUBLIC_URL: 'ftp://broker.example',
+      HOST: 'a host',
+      EMBEDDED_MEMBERS: '2',
+      ETCD_COMPACTION: '1 hour',
+      ETCD_ENABLE_AUTH: 'yes',
+      BROKER_USERNAME: 'a:b',
+      BROKER_PASSWORD: 'eleven-char',
+      BROKER_PREVIOUS_USERNAME: 'u',
+      BROKER_ENCRYPTION_KEY: `c2hvcnQ=,${KEY}, ${KEY.slice(0, 43)}`,
+      ETCD_ENDPOINTS: 'https://a:1,,etcd:2379',
+      ETCD_USERNAME: 'root',
+      ETCD_CA_CERT: '/no/such',
+      ETCD_CLIENT_KEY: 'x',
+      ETCD_ADVERTISED_ENDPOINTS: 'https://a:1,http://b:1',
+      VCAP_SERVICES: '{"a":"hunter2"',
+    }).sort();
+    const expected = [
+      /^BROKER_ENCRYPTION_KEY \(key 1\) must be 32 bytes .*openssl rand -base64 32/,
+      /^BROKER_ENCRYPTION_KEY \(key 3\) is there twice/,
+      /^BROKER_PASSWORD must have at least 12 characters/,
+      /^BROKER_PREVIOUS_PASSWORD is not set but BROKER_PREVIOUS_USERNAME is; set both/,
+      /^BROKER_USERNAME must not contain ":"/,
+      /^EMBEDDED_MEMBERS must be 1, 3 or 5.*, not "2"/,
+      /^ETCD_ADVERTISED_ENDPOINTS mixes/,
+      /^ETCD_CA_CERT .*path.*ENOENT/,
+      /^ETCD_CLIENT_CERT is not set but ETCD_CLIENT_KEY is/,
+      /^ETCD_COMPACTION must be a whole number and s, m, h or d, such as 1h, or off, not "1 hour"/,
+      /^ETCD_ENABLE_AUTH must be true or false, not "yes"/,
+      /^ETCD_ENDPOINTS \(entry 2\) must be a URL like https:/,
+      /^ETCD_PASSWORD is not set but ETCD_USERNAME is/,
+      /^HOST must be a host name or an IP address.*, not "a host"/,
+      /^LOG_LEVEL must be one of trace, debug.*silent, not "loud"/,
+      /^PORT must be a whole number from 0 to 65535, not "65536"/,
+      /^PUBLIC_URL must be an http:\/\/ or https:\/\/ URL/,
+      /^REGION must have lower-case letters.*, not "EU_de"/,
+      /^VCAP_SERVICES must be a JSON object/,
+    ];
+    assert.equal(said.length, expected.length, said.join('\n'));
+    for (const [index, pattern] of expected.entries()) {
+      assert.match(said[index] ?? '', pattern);
+    }
+  });
+
+  describe('refuses', () => {
+    const previous = { BROKER_PREVIOUS_USERNAME: 'u', BROKER_PREVIOUS_PASSWORD: 'p-p-p-p-p-p-p' };
+    const damaged = '-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----';
+    const cases: [what: string, env: NodeJS.ProcessEnv, ...messages: RegExp[]][] = [
+      ['a port that is no number', { PORT: 'http' }, /^PORT must be .*, not "http"/],
       ['a public address with a query', { PUBLIC_URL: 'https://b.example/?x=1' }, /^PUBLIC_URL/],
-      ['an even number of members', { EMBEDDED_MEMBERS: '2' }, /^EMBEDDED_MEMBERS is 2; .*1, 3 or 5/],
-      ['too many members', { EMBEDDED_MEMBERS: '7' }, /^EMBEDDED_MEMBERS/],
-      ['half a number of proxies', { TRUST_PROXY: '1.5' }, /^TRUST_PROXY/],
-      ['a proxy that is no address', { TRUST_PROXY: '10.0.0.1,router' }, /^TRUST_PROXY holds "router"/],
-      ['a network that is too small', { TRUST_PROXY: '10.0.0.0/33' }, /^TRUST_PROXY/],
-      [
-        'a user without a password',
-        { BROKER_USERNAME: 'u' },
-        /^BROKER_PASSWORD is not set but BROKER_USERNAME is/,
-      ],
-      ['a password without a user', { BROKER_PASSWORD: 'p' }, /^BROKER_USERNAME is not set/],
-      ['a colon in a user name', { ...BROKER, BROKER_USERNAME: 'a:b' }, /^BROKER_USERNAME .*":"/],
-      ['a short password', { ...BROKER, BROKER_PASSWORD: 'eleven-char' }, /^BROKER_PASSWORD .*12 characters/],
       [
         'a line break in a password',
         { ...BROKER, BROKER_PASSWORD: 'a-long-password\n' },
         /^BROKER_PASSWORD .*line/,
       ],
+      ['a previous pair alone', previous, /^BROKER_PASSWORD is not set/, /^BROKER_USERNAME is not set/],
       [
-        'half of the previous pair',
-        { ...BROKER, BROKER_PREVIOUS_USERNAME: 'u' },
-        /^BROKER_PREVIOUS_PASSWORD is not set/,
-      ],
-      [
-        'a previous pair alone',
-        { BROKER_PREVIOUS_USERNAME: 'u', BROKER_PREVIOUS_PASSWORD: 'p-p-p-p-p-p-p' },
+        'a cluster of the operator without a sign-in for the platform and a key',
+        { ETCD_ENDPOINTS: 'https://a' },
+        /^BROKER_ENCRYPTION_KEY is not set.*openssl rand -base64 32/,
         /^BROKER_USERNAME and BROKER_PASSWORD are not set/,
       ],
-      [
-        'a key that is too short',
-        { BROKER_ENCRYPTION_KEY: 'c2hvcnQ=' },
-        /^BROKER_ENCRYPTION_KEY \(key 1\).*openssl/,
-      ],
-      ['an empty key in the list', { BROKER_ENCRYPTION_KEY: `${KEY},` }, /^BROKER_ENCRYPTION_KEY \(key 2\)/],
-      [
-        'a key twice',
-        { BROKER_ENCRYPTION_KEY: `${KEY}, ${KEY.slice(0, 43)}` },
-        /^BROKER_ENCRYPTION_KEY .*twice/,
-      ],
-      [
-        'an own cluster without a sign-in',
-        { ETCD_ENDPOINTS: 'https://a' },
-        /^BROKER_USERNAME and BROKER_PASSWORD/,
-      ],
-      [
-        'an own cluster without a key',
-        { ...EXTERNAL, BROKER_ENCRYPTION_KEY: '' },
-        /^BROKER_ENCRYPTION_KEY is not set.*openssl rand -base64 32/,
-      ],
-      [
-        'an endpoint without a scheme',
-        { ...EXTERNAL, ETCD_ENDPOINTS: 'etcd:2379' },
-        /^ETCD_ENDPOINTS .*https:\/\//,
-      ],
-      [
-        'an endpoint with a path',
-        { ...EXTERNAL, ETCD_ENDPOINTS: 'https://a:1/v3' },
-        /^ETCD_ENDPOINTS .*without a path/,
-      ],
-      [
-        'an empty entry',
-        { ...EXTERNAL, ETCD_ENDPOINTS: 'https://a:1,,https://b:1' },
-        /^ETCD_ENDPOINTS \(entry 2\)/,
-      ],
+      ['a path in an endpoint', { ...EXTERNAL, ETCD_ENDPOINTS: 'https://a:1/v3' }, /without a path/],
       ['a password in an endpoint', { ...EXTERNAL, ETCD_ENDPOINTS: 'https://u:p@a:1' }, /ETCD_PASSWORD/],
-      ['mixed schemes', { ...EXTERNAL, ETCD_ENDPOINTS: 'https://a:1,http://b:1' }, /^ETCD_ENDPOINTS mixes/],
+      ['a long host', { ...EXTERNAL, ETCD_ENDPOINTS: `https://${'a'.repeat(254)}` }, /^ETCD_ENDPOINTS must/],
       [
         'plain text',
         { ...EXTERNAL, ETCD_ENDPOINTS: 'http://etcd:2379' },
         /^ETCD_ENDPOINTS .*ETCD_ALLOW_PLAINTEXT=true/,
       ],
       [
-        'odd flags',
-        { ...EXTERNAL, ETCD_ENABLE_AUTH: 'yes' },
-        /^ETCD_ENABLE_AUTH is "yes"; set it to one of true, false/,
-      ],
-      [
-        'half a login',
-        { ...EXTERNAL, ETCD_USERNAME: 'root' },
-        /^ETCD_PASSWORD is not set but ETCD_USERNAME is/,
-      ],
-      [
         'a login without a cluster',
-        { ETCD_USERNAME: 'root' },
+        { ETCD_USERNAME: 'root', ETCD_PASSWORD: 'p' },
+        /^ETCD_PASSWORD is set but ETCD_ENDPOINTS is not/,
         /^ETCD_USERNAME is set but ETCD_ENDPOINTS is not/,
       ],
-      ['half of a certificate', { ...EXTERNAL, ETCD_CLIENT_CERT: 'x' }, /^ETCD_CLIENT_KEY is not set/],
-      [
-        'a certificate that is no file',
-        { ...EXTERNAL, ETCD_CA_CERT: '/no/such' },
-        /^ETCD_CA_CERT .*path.*ENOENT/,
-      ],
-      [
-        'a damaged certificate',
-        { ...EXTERNAL, ETCD_CA_CERT: '-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----' },
-        /^ETCD_CA_CERT: certificate 1 is damaged/,
-      ],
-      [
-        'an advertised endpoint that is none',
-        { ETCD_ADVERTISED_ENDPOINTS: 'somewhere' },
-        /^ETCD_ADVERTISED_ENDPOINTS must be a URL/,
-      ],
-      [
-        'services that are not JSON',
-        { VCAP_SERVICES: '{"a":"hunter2"' },
-        /^VCAP_SERVICES must be a JSON object/,
-      ],
-      ['services of another form', { VCAP_SERVICES: '{"etcd": "x"}' }, /^VCAP_SERVICES must hold an array/],
-      [
-        'a host that is too long',
-        { ...EXTERNAL, ETCD_ENDPOINTS: `https://${'a'.repeat(254)}` },
-        /^ETCD_ENDPOINTS must/,
-      ],
-      [
-        'a file that is no PEM',
-        { ...EXTERNAL, ETCD_CA_CERT: readConfig({}).catalogPath },
-        /^ETCD_CA_CERT .*holds no PEM/,
-      ],
+      ['a damaged certificate', { ...EXTERNAL, ETCD_CA_CERT: damaged }, /certificate 1 is damaged/],
+      ['a file that is no PEM', { ...EXTERNAL, ETCD_CA_CERT: readConfig({}).catalogPath }, /holds no PEM/],
       [
         'a key for an authority',
         { ...EXTERNAL, ETCD_CA_CERT: '-----BEGIN KEY-----' },
         /^ETCD_CA_CERT holds no certificate/,
       ],
+      ['services of another form', { VCAP_SERVICES: '{"etcd": "x"}' }, /^VCAP_SERVICES must hold an array/],
       [
         'an application that is a list',
         { VCAP_APPLICATION: '[]' },
@@ -288,9 +270,13 @@ describe('readConfig', () => {
         /^ETCD_ENDPOINTS is not set .* on Cloud Foundry .* bind a service/,
       ],
     ];
-    for (const [what, env, message] of cases) {
+    for (const [what, env, ...messages] of cases) {
       it(what, () => {
-        assert.match(refusal(env), message);
+        const said = refusals(env).sort();
+        assert.equal(said.length, messages.length, said.join('\n'));
+        for (const [index, message] of messages.entries()) {
+          assert.match(said[index] ?? '', message);
+        }
       });
     }
   });
@@ -309,7 +295,7 @@ describe('readConfig', () => {
       bound({ name: 'etcd', credentials: { uri_cli: `etcdctl --user=root:${hostile}` } }),
     ];
     for (const env of mistakes) {
-      assert.doesNotMatch(refusal(env), /hunter2/);
+      assert.doesNotMatch(refusals(env).join('\n'), /hunter2/);
     }
     const config = readConfig({
       ...EXTERNAL,

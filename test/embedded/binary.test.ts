@@ -158,35 +158,14 @@ describe('finding an etcd server', () => {
 });
 
 describe('running a command', () => {
-  it('ends it and its children at the time limit', async () => {
+  it('ends it at the time limit, and reports the last line of a failure', async () => {
     const startedAt = Date.now();
-    await assert.rejects(
-      runCommand('sh', ['-c', 'sleep 20; true'], { timeoutMs: 200 }),
-      /sh took longer than 200 ms/,
-    );
+    await assert.rejects(runCommand('sleep', ['20'], { timeoutMs: 200 }), /sleep took longer than 200 ms/);
     assert.ok(Date.now() - startedAt < 2_000, `expected about 0.2 s, took ${Date.now() - startedAt} ms`);
-  });
-
-  it('does not wait for a helper that escaped from the time limit', async function () {
-    if (process.platform !== 'linux') {
-      this.skip(); // setsid is a Linux tool
-    }
-    const startedAt = Date.now();
-    await assert.rejects(
-      runCommand('sh', ['-c', 'setsid sleep 5 & sleep 20'], { timeoutMs: 100 }),
-      /took longer than 100 ms/,
-    );
-    assert.ok(Date.now() - startedAt < 3_000, `expected about 1 s, took ${Date.now() - startedAt} ms`);
-  });
-
-  it('ends it when it is aborted and reports the last line of a failure', async () => {
-    await assert.rejects(
-      runCommand('sleep', ['20'], { timeoutMs: 10_000, signal: AbortSignal.timeout(100) }),
-      /was aborted/,
-    );
     await assert.rejects(
       runCommand('sh', ['-c', 'echo first >&2; echo last >&2; exit 3'], { timeoutMs: 5_000 }),
-      /sh failed with status 3: last/,
+      /^Error: sh failed with status 3: last$/,
     );
+    await assert.rejects(runCommand('/nowhere/x', [], { timeoutMs: 5_000 }), /^Error: .*ENOENT$/);
   });
 });

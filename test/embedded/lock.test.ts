@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { lockDataDir } from '../../src/embedded/data-lock.js';
-import { processIdentity } from '../../src/embedded/process-table.js';
+
+const MODULE = new URL('../../src/embedded/data-lock.js', import.meta.url).href;
 
 describe('the lock of a data folder', () => {
   let folder: string;
@@ -14,42 +15,45 @@ describe('the lock of a data folder', () => {
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
-  const lock = (content: object | string) =>
-    writeFile(
-      path.join(folder, 'embedded.lock-3'),
-      typeof content === 'string' ? content : JSON.stringify(content),
-    );
-
-  it('has one owner at a time and is free again afterwards', async () => {
-    const unlock = await lockDataDir(folder);
-    await assert.rejects(lockDataDir(folder), /is in use by this process: stop it, or set DATA_DIR/);
-    await unlock();
-    await unlock();
-    await (await lockDataDir(folder))();
-    assert.deepEqual(await readdir(folder), ['embedded.lock-2']);
-  });
-
-  it('is taken over from a dead process, by one of several', async () => {
-    const dead = spawn('true');
-    await new Promise((resolve) => dead.once('exit', resolve));
-    for (const stale of ['', 'rubbish', { pid: dead.pid, identity: 'gone' }]) {
-      await lock(stale);
-      const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDataDir(folder)));
-      const winners = results.filter((result) => result.status === 'fulfilled');
-      assert.equal(winners.length, 1, `expected one owner, saw ${winners.length}`);
-      assert.deepEqual(await readdir(folder), ['embedded.lock-4'], 'no drafts are left');
-      await winners[0]?.value();
-      await rm(path.join(folder, 'embedded.lock-4'));
+  it('has one holder at a time, by whatever path, and can be taken again after its release', async () => {
+    const results = await Promise.allSettled(Array.from({ length: 8 }, () => lockDataDir(folder)));
+    const holders = results.filter((result) => result.status === 'fulfilled');
+    assert.equal(holders.length, 1);
+    const other = `${folder}-link`;
+    await symlink(folder, other);
+    try {
+      await assert.rejects(
+        lockDataDir(other),
+        /^Error: DATA_DIR .* is in use by another broker: stop it, or/,
+      );
+      await holders[0]?.value();
+      await (await lockDataDir(other))();
+    } finally {
+      await rm(other);
     }
   });
 
-  it('is taken over when its process id belongs to another process by now', async () => {
-    await lock({ pid: process.ppid, identity: 'another start' });
-    await (await lockDataDir(folder))();
+  it('does not keep others from their folders', async () => {
+    const second = await mkdtemp(path.join(tmpdir(), 'lock-'));
+    const unlock = [await lockDataDir(folder), await lockDataDir(second)];
+    await Promise.all(unlock.map((each) => each()));
+    await rm(second, { recursive: true });
   });
 
-  it('is respected while its owner lives', async () => {
-    await lock({ pid: process.ppid, identity: await processIdentity(process.ppid) });
-    await assert.rejects(lockDataDir(folder), new RegExp(`is in use by process ${process.ppid}`));
+  it('ends with the process that holds it, however that ends', async () => {
+    const script = `
+      const { lockDataDir } = await import(${JSON.stringify(MODULE)});
+      await lockDataDir(${JSON.stringify(folder)});
+      console.log('held');
+      setInterval(() => undefined, 1000);`;
+    const holder = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise((resolve) => holder.stdout.once('data', resolve));
+    await assert.rejects(lockDataDir(folder), /is in use/);
+    const gone = new Promise((resolve) => holder.once('exit', resolve));
+    holder.kill('SIGKILL');
+    await gone;
+    await (await lockDataDir(folder))();
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { Etcd3 } from 'etcd3';
@@ -95,9 +95,12 @@ describe('Credentials in the hands of real clients', () => {
     const connected = open(connect(credentials, credentials.uri));
     const key = `${credentials.key_prefix}renewal`;
     await connected.put(key).value('before');
-    // A certificate for one more name is a new one, as after a year.
+    // A missing certificate is made anew, as one is after a year.
     const folder = path.join(broker.dataDir, 'certificates');
-    const renewed = await openCertificates({ folder, hosts: ['etcd.example'] });
+    await rm(path.join(folder, 'server.pem'));
+    const renewed = await openCertificates(folder, [
+      { name: 'server', subject: 'CN=etcd', use: 'server', hosts: ['localhost'] },
+    ]);
     assert.equal(renewed.caCertificate, ca.toString('utf8'));
     const later = await certificateOf(credentials, ca);
     assert.notEqual(later.serialNumber, earlier.serialNumber);

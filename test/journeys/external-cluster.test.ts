@@ -221,6 +221,13 @@ describe("An operator's own cluster", () => {
       assert.deepEqual(await stateOf(etcd), before);
     });
 
+    it('when it issues JWT tokens and authentication is off, which is then as it was', async () => {
+      const etcd = await start({ tokens: 'jwt', authentication: false });
+      const before = await stateOf(etcd);
+      await assertRefused({ ...etcd.settings, ETCD_ENABLE_AUTH: 'true' }, /issues JWT tokens/);
+      assert.deepEqual(await stateOf(etcd), before);
+    });
+
     it('when it demands a client certificate and none is given', async () => {
       const etcd = await start({ tls: 'mutual' });
       await assertRefused(etcd.settings, /wants a client certificate.*ETCD_CLIENT_CERT/);

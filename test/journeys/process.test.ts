@@ -3,12 +3,13 @@ import { execFile, spawn } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { bindingPath, PASSWORD, USERNAME } from '../support/broker.js';
 import { type BrokerProcess, brokerProcess } from '../support/broker-process.js';
-import { OperatorEtcd } from '../support/operator-etcd.js';
+import { freePorts, OperatorEtcd } from '../support/operator-etcd.js';
 import { type Credentials, connect } from '../support/tenant.js';
 
 const DEMO = path.resolve(import.meta.dirname, '../demo.js');
@@ -64,6 +65,38 @@ describe('The life of a broker process', () => {
     assert.deepEqual(pick(await broker.end('SIGINT')), { code: 0, signal: null });
     assert.deepEqual(await broker.etcds(), []);
     assert.equal(broker.stderr, '');
+  });
+
+  it('SIGTERM to npm ends the broker that `npm start` runs, and its etcd, with status 0', async () => {
+    const broker = await make();
+    broker.command = ['npm', 'start', '--silent'];
+    await broker.start();
+    assert.equal((await broker.etcds()).length, 1);
+    assert.deepEqual(pick(await broker.end('SIGTERM')), { code: 0, signal: null });
+    assert.deepEqual(await broker.etcds(), []);
+    await assert.rejects(broker.send('GET', '/health'), { code: 'ECONNREFUSED' });
+  });
+
+  it('the command can be run as it was built, and says its version', async () => {
+    const program = path.resolve(import.meta.dirname, '../../src/cli.js');
+    const { stdout } = await promisify(execFile)(program, ['--version']);
+    const { version } = JSON.parse(
+      await readFile(path.resolve(import.meta.dirname, '../../../package.json'), 'utf8'),
+    );
+    assert.equal(stdout, `${version}\n`);
+  });
+
+  it('an embedded start listens on loopback only, unless told otherwise', async () => {
+    const { port, address } = await outerAddress();
+    const reach = () => fetch(`http://${address}:${port}/health`).then(({ status }) => status);
+    const broker = await make({ PORT: String(port) });
+    await broker.start();
+    assert.equal((await broker.send('GET', '/health')).status, 200);
+    await assert.rejects(reach());
+    await broker.end('SIGTERM');
+    const open = await make({ PORT: String(port), HOST: '0.0.0.0' });
+    await open.start();
+    assert.equal(await reach(), 200);
   });
 
   it('SIGKILL leaves no etcd in the way of the next start, and nothing is lost', async () => {
@@ -196,7 +229,7 @@ describe('The life of a broker process', () => {
 
     it('when a setting is wrong, within a second', async () => {
       const { stderr, milliseconds } = await refusal({ LOG_LEVEL: 'loud' });
-      assert.match(stderr, /^LOG_LEVEL is "loud"; set it to one of /);
+      assert.match(stderr, /^LOG_LEVEL must be one of .*, not "loud"\.\n$/);
       // Twice the promise, since other tests may be at work too.
       assert.ok(milliseconds < 2_000, `it took ${Math.round(milliseconds)} ms`);
     });
@@ -258,6 +291,16 @@ async function runDemo(
   child.stdout.once('data', () => signal && child.kill(signal));
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   return { code, stderr };
+}
+
+/** A free port, and an address of this machine that is not loopback. */
+async function outerAddress(): Promise<{ port: number; address: string }> {
+  const outer = Object.values(networkInterfaces())
+    .flat()
+    .find((each) => each?.family === 'IPv4' && !each.internal);
+  const [port] = await freePorts(1);
+  // Without one the whole of 127.0.0.0/8 still is this machine, and another address than 127.0.0.1.
+  return { port: port as number, address: outer?.address ?? '127.0.0.2' };
 }
 
 function bindOver(

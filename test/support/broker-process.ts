@@ -3,9 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { poll, within } from '../../src/embedded/deadline.js';
-import { memberDataDir } from '../../src/embedded/layout.js';
-import { etcdsUsing } from '../../src/embedded/process-table.js';
 import { PASSWORD, TestBroker, USERNAME } from './broker.js';
+import { etcdsUsing } from './processes.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../../..');
 /** What `npm start` runs. */
@@ -23,6 +22,8 @@ export interface Ended {
 
 /** A broker in a process of its own, started as `npm start` does, and a client for it. */
 export class BrokerProcess extends TestBroker {
+  /** The program and its arguments. */
+  command: readonly [string, ...string[]] = [process.execPath, START];
   stdout = '';
   stderr = '';
   child!: ChildProcess;
@@ -61,7 +62,8 @@ export class BrokerProcess extends TestBroker {
     this.stdout = '';
     this.stderr = '';
     this.#url = undefined;
-    const child = spawn(process.execPath, [START], {
+    const [program, ...args] = this.command;
+    const child = spawn(program, args, {
       cwd: ROOT,
       env: environment({
         PORT: '0',
@@ -124,7 +126,7 @@ export class BrokerProcess extends TestBroker {
 
   /** The ids of the processes of its embedded etcd. */
   etcds(): Promise<number[]> {
-    return etcdsUsing([1, 2, 3, 4, 5].map((index) => memberDataDir(this.dataDir, `etcd-${index}`)));
+    return etcdsUsing(this.dataDir);
   }
 }
 

@@ -1,8 +1,9 @@
-import { access, constants, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unpackDebianPackage } from '../../src/embedded/debian-package.js';
 import { type EtcdBinary, findEtcd, inspect } from '../../src/embedded/etcd-binary.js';
+import { cachedEtcds, isExecutable } from '../../src/embedded/etcd-cache.js';
 import { runCommand } from '../../src/embedded/run-command.js';
 
 const PROJECT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -11,18 +12,19 @@ const CACHE = path.join(PROJECT, '.cache', 'test-etcd');
 const RETRY_AFTER_MS = 60 * 60 * 1000;
 const APT_TIMEOUT_MS = 10_000;
 
-/** Debian's releases whose etcd differs, with the version that each has. */
-const DEBIAN_RELEASES = [
-  { suite: 'bookworm', version: '3.4.23' },
-  { suite: 'trixie', version: '3.5.16' },
-] as const;
+/**
+ * Debian's releases whose etcd differs. Each keeps what it got in a cache of its own, since the version in sid is
+ * whatever sid has on the day.
+ */
+const DEBIAN_RELEASES = ['bookworm', 'trixie', 'sid'] as const;
+type Suite = (typeof DEBIAN_RELEASES)[number];
 
 let found: Promise<EtcdBinary[]> | undefined;
 let control: Promise<string> | undefined;
 
 /**
- * Every etcd version that can be had here, oldest first: Debian 12's, Debian 13's and the one that `ETCD_BINARY` or the
- * `PATH` names. A version that can't be had is reported on one line and tried again after an hour.
+ * Every etcd version that can be had here, oldest first: Debian 12's (3.4.23), Debian 13's (3.5.16), Debian sid's and
+ * the one that `ETCD_BINARY` or the `PATH` names. A version that can't be had is reported on one line and tried again after an hour.
  *
  * @throws Error when there is none at all
  */
@@ -39,8 +41,8 @@ export function etcdctl(): Promise<string> {
 
 async function collect(): Promise<EtcdBinary[]> {
   const byVersion = new Map<string, EtcdBinary>();
-  for (const release of DEBIAN_RELEASES) {
-    const binary = await debianEtcd(release);
+  for (const suite of DEBIAN_RELEASES) {
+    const binary = await debianEtcd(suite);
     if (binary) {
       byVersion.set(binary.version, binary);
     }
@@ -57,28 +59,29 @@ async function collect(): Promise<EtcdBinary[]> {
   return [...byVersion.values()].sort((a, b) => a.version.localeCompare(b.version, 'en', { numeric: true }));
 }
 
-async function debianEtcd(release: (typeof DEBIAN_RELEASES)[number]): Promise<EtcdBinary | undefined> {
-  const cached = path.join(CACHE, release.version, 'etcd');
-  if (await isExecutable(cached)) {
+async function debianEtcd(suite: Suite): Promise<EtcdBinary | undefined> {
+  const cacheDir = path.join(CACHE, suite);
+  const [cached] = await cachedEtcds(cacheDir);
+  if (cached !== undefined) {
     return await inspect(cached, 'cache');
   }
-  const failure = path.join(CACHE, `${release.suite}.failed`);
+  const failure = path.join(CACHE, `${suite}.failed`);
   if (await isRecent(failure)) {
-    console.log(`etcd ${release.version} is left out: ${(await readFile(failure, 'utf8')).trim()}`);
+    console.log(`The etcd of Debian's ${suite} is left out: ${(await readFile(failure, 'utf8')).trim()}`);
     return undefined;
   }
   try {
     const file = await unpackDebianPackage({
       packageName: 'etcd-server',
       program: 'etcd',
-      cacheDir: CACHE,
-      onProgress: (line) => console.log(`${line} (${release.suite})`),
-      ...((await codename()) === release.suite ? {} : { sources: await sourcesFor(release.suite) }),
+      cacheDir,
+      onProgress: (line) => console.log(`${line} (${suite})`),
+      ...((await codename()) === suite ? {} : { sources: await sourcesFor(suite) }),
     });
     return await inspect(file, 'debian');
   } catch (error) {
     const { message } = error as Error;
-    console.log(`etcd ${release.version} is left out: ${message}`);
+    console.log(`The etcd of Debian's ${suite} is left out: ${message}`);
     await writeFile(failure, `${message}\n`).catch(() => undefined); // no cache folder: it is tried again next time
     return undefined;
   }
@@ -89,7 +92,8 @@ async function findEtcdctl(): Promise<string> {
   if (present) {
     return present;
   }
-  for (const { version } of DEBIAN_RELEASES) {
+  const versions = (await readdir(CACHE).catch(() => [])).filter((name) => /^\d/.test(name));
+  for (const version of versions) {
     const cached = path.join(CACHE, version, 'etcdctl');
     if (await isExecutable(cached)) {
       return cached;
@@ -115,9 +119,8 @@ async function sourcesFor(suite: string): Promise<string> {
     throw new Error(`apt names no mirror of Debian's release ${own}`);
   }
   const folder = '/usr/share/keyrings';
-  const keyrings = (await readdir(folder)).filter(
-    (name) => name === 'debian-archive-keyring.gpg' || name.startsWith(`debian-archive-${suite}-`),
-  );
+  // Sid is signed with the keys of the releases.
+  const keyrings = (await readdir(folder)).filter((name) => /^debian-archive-.*\.gpg$/.test(name));
   return [
     'Types: deb',
     `URIs: ${mirror}`,
@@ -140,13 +143,6 @@ async function onPath(program: string): Promise<string | undefined> {
     }
   }
   return undefined;
-}
-
-async function isExecutable(file: string): Promise<boolean> {
-  return await access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function isRecent(file: string): Promise<boolean> {

@@ -164,9 +164,12 @@ export class OperatorEtcd {
 
   async #certificates(tls: 'server' | 'mutual'): Promise<string[]> {
     const folder = path.join(this.#folder, 'certificates');
-    const { caCertificate, caFile, files } = await openCertificates({ folder });
+    const hosts = ['localhost', '127.0.0.1'];
+    const { caCertificate, caFile, file } = await openCertificates(folder, [
+      { name: 'server', subject: 'CN=etcd', use: 'server', hosts },
+    ]);
     this.caCertificate = caCertificate;
-    const args = [`--cert-file=${files.server}`, `--key-file=${files.server}`];
+    const args = [`--cert-file=${file('server')}`, `--key-file=${file('server')}`];
     if (tls === 'server') {
       return args;
     }
@@ -174,8 +177,7 @@ export class OperatorEtcd {
     this.clientCertificate = await makeCertificate({
       subject: 'CN=root',
       keyPem: this.clientKey,
-      use: 'peer', // the use that includes "client"
-      hosts: ['localhost'],
+      use: 'client',
       notBefore: Date.now() - 60_000,
       notAfter: Date.now() + 24 * 60 * 60 * 1000,
       issuer: {

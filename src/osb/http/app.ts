@@ -25,7 +25,7 @@ import { originatingIdentity, type RequestLocals, requestLog } from './request-l
 
 export interface AppParts extends OsbContext {
   credentials: readonly BrokerCredentials[];
-  /** Express' setting "trust proxy": how many proxies, or which. */
+  /** Express's `trust proxy`: how many proxies, or which addresses, may say who the client is. */
   trustProxy: number | string[];
   log: Logger;
   metrics: Metrics;

@@ -50,21 +50,22 @@ export class HttpServer {
   }
 
   /**
-   * Starts to listen on all interfaces.
+   * Starts to listen.
    * @param port 0 takes a free one
+   * @param host the address to listen on; all interfaces where not given
    * @returns the server's URL on this machine
    * @throws Error with one line
    */
-  listen(port: number): Promise<string> {
+  listen(port: number, host?: string): Promise<string> {
     const server = this.#server;
     return new Promise((resolve, reject) => {
-      const refuse = (error: NodeJS.ErrnoException) => reject(explain(error, port));
+      const refuse = (error: NodeJS.ErrnoException) => reject(explain(error, port, host));
       server.once('error', refuse);
-      server.listen(port, () => {
+      server.listen({ port, host }, () => {
         server.off('error', refuse);
         // Nobody listening for it, an error would end the process.
         server.on('error', this.#onError);
-        resolve(`http://localhost:${(server.address() as AddressInfo).port}`);
+        resolve(`http://${urlHost(host)}:${(server.address() as AddressInfo).port}`);
       });
     });
   }
@@ -93,12 +94,21 @@ export class HttpServer {
   }
 }
 
-function explain(error: NodeJS.ErrnoException, port: number): Error {
+function explain(error: NodeJS.ErrnoException, port: number, host?: string): Error {
   if (error.code === 'EADDRINUSE') {
     return new Error(`The port ${port} is in use; set PORT to another one, or end the program that has it.`);
   }
   if (error.code === 'EACCES') {
     return new Error(`The port ${port} is reserved for other users; set PORT to one above 1023.`);
   }
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND') {
+    return new Error(`This machine has no address ${host}; set HOST to one of its own, such as 127.0.0.1.`);
+  }
   return error;
+}
+
+/** How this machine reaches a server that listens on an address. */
+function urlHost(host = '::'): string {
+  const isLocal = ['::', '0.0.0.0', '127.0.0.1', '::1', 'localhost'].includes(host);
+  return isLocal ? 'localhost' : host.includes(':') ? `[${host}]` : host;
 }
