@@ -1,5 +1,7 @@
 import path from 'node:path';
 import { Recovery } from './broker/operations/recovery.js';
+import { Removal } from './broker/operations/removal.js';
+import { Tasks } from './broker/operations/tasks.js';
 import { Worker } from './broker/operations/worker.js';
 import type { BrokerParts } from './broker/parts.js';
 import { InstanceCache } from './broker/requests/instance-cache.js';
@@ -27,6 +29,7 @@ import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
+import { keyed, TransactionBatches } from './records/transaction-batches.js';
 
 /** How long a stopping broker waits for what runs, in milliseconds. Kubernetes kills it after 30 s by default. */
 const DRAIN_MS = 20_000;
@@ -86,14 +89,19 @@ export async function startApplication(
     const seals = new Sealer(access.encryptionKeys);
     const session = new Session(connection, log);
     const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
+    const batches = new TransactionBatches(
+      (request, options) => connection.kv.txn(request, options),
+      () => alarms.raised.includes('NOSPACE'),
+    );
     const records = new RecordStore(
       connection,
       new HistoryLease(connection),
       session,
       (kind, state) => metrics.operation(kind, state),
-      () => alarms.raised.includes('NOSPACE'),
+      (request, transaction) => batches.commit(keyed(request, transaction)),
     );
     const tenantKeys = new TenantKeys(connection);
+    const isNoSpace = (error: unknown) => error instanceof EtcdError && error.kind === 'no-space';
     const workerParts = {
       records,
       access: new AccessControl(connection),
@@ -101,20 +109,25 @@ export async function startApplication(
       seals,
       session,
       log,
+      isNoSpace,
     };
-    const worker = new Worker(workerParts);
-    const recovery = new Recovery(workerParts, worker);
+    const tasks = new Tasks();
+    const removal = new Removal(workerParts, tasks);
+    const worker = new Worker(workerParts, tasks, removal);
+    const recovery = new Recovery({ ...workerParts, tasks, worker, removal });
     const broker: BrokerParts = {
       records,
       tenantKeys,
       seals,
       session,
+      tasks,
       worker,
+      removal,
       cache: new InstanceCache(),
       log,
       clock: new ClusterClock(connection, session),
       trouble: () => (alarms.raised.length === 0 ? undefined : alarmRefusal(alarms.raised)),
-      isNoSpace: (error) => error instanceof EtcdError && error.kind === 'no-space',
+      isNoSpace,
     };
     const service: OsbContext['service'] = {
       endpoints: config.advertisedEndpoints ?? address.endpoints,
@@ -156,7 +169,7 @@ export async function startApplication(
       const startedAt = performance.now();
       // The requests first: until it is answered, each may still begin an operation.
       await server.close(DRAIN_MS);
-      await worker.drain(DRAIN_MS - (performance.now() - startedAt));
+      await tasks.drain(DRAIN_MS - (performance.now() - startedAt));
     });
     return {
       url,

@@ -49,3 +49,15 @@ export class StillInProgress extends BrokerError {}
 
 /** The operation ended without success; the text says why. */
 export class OperationFailed extends BrokerError {}
+
+/** A record that can't be read. For operators and logs: the key and the reason hold nothing secret. */
+export class MalformedRecord extends Error {
+  override readonly name = 'MalformedRecord';
+
+  constructor(
+    readonly key: string,
+    readonly reason: string,
+  ) {
+    super(`The record ${key} is malformed: ${reason}`);
+  }
+}

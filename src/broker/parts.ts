@@ -1,3 +1,5 @@
+import type { Removal } from './operations/removal.js';
+import type { Tasks } from './operations/tasks.js';
 import type { Worker } from './operations/worker.js';
 import type {
   BrokerLog,
@@ -17,7 +19,9 @@ export interface BrokerParts {
   tenantKeys: TenantKeys;
   seals: Seals;
   session: OwnSession;
+  tasks: Tasks;
   worker: Worker;
+  removal: Removal;
   cache: InstanceCache;
   log: BrokerLog;
   clock: SharedClock;

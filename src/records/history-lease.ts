@@ -1,4 +1,5 @@
 import type { Connection } from '../cluster/connection.js';
+import { chooseLeaseId, grantLease } from './leases.js';
 
 const DAY_SECONDS = 24 * 3_600;
 const SHARE_MS = 3_600_000;
@@ -10,20 +11,19 @@ const SHARE_MS = 3_600_000;
 export class HistoryLease {
   #lease: Promise<string> | undefined;
   #grantedAt = 0;
+  /** The id of the lease that is granted next: the same again when it is not known whether it was granted. */
+  #nextId = chooseLeaseId();
 
-  constructor(readonly connection: Connection) {}
+  constructor(readonly connection: Pick<Connection, 'lease'>) {}
 
   /** @returns a lease that lives for a day at least */
   async current(): Promise<string> {
     if (this.#lease === undefined || performance.now() - this.#grantedAt > SHARE_MS) {
       this.#grantedAt = performance.now();
-      this.#lease = this.connection.lease
-        .leaseGrant({ TTL: DAY_SECONDS + SHARE_MS / 1_000 })
-        .then(({ ID }) => ID)
-        .catch((error: unknown) => {
-          this.#lease = undefined;
-          throw error;
-        });
+      this.#lease = this.#grant().catch((error: unknown) => {
+        this.#lease = undefined;
+        throw error;
+      });
     }
     return this.#lease;
   }
@@ -31,5 +31,12 @@ export class HistoryLease {
   /** To be called when etcd says that the lease does not exist. */
   forget(): void {
     this.#lease = undefined;
+  }
+
+  async #grant(): Promise<string> {
+    const ttl = DAY_SECONDS + SHARE_MS / 1_000;
+    const id = await grantLease(this.connection, ttl, undefined, this.#nextId);
+    this.#nextId = chooseLeaseId();
+    return id;
   }
 }

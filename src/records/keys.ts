@@ -19,6 +19,11 @@ export function encodeId(id: string): string {
   return encoded;
 }
 
+/** Reads what {@link encodeId} has written. */
+export function decodeId(encoded: string): string {
+  return decodeURIComponent(encoded);
+}
+
 /** The end of the range that holds every key with this prefix (etcd's convention). */
 export function prefixEnd(prefix: string): Buffer {
   const end = Buffer.from(prefix, 'utf8');
@@ -44,6 +49,7 @@ export const keys = {
   probe: `${ROOT}probe`,
   clock: `${ROOT}clock`,
   expiring: `${ROOT}expiring/`,
+  applications: `${ROOT}applications/`,
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
   /** Finds the instance of a deployment, for the dashboard. */
@@ -59,6 +65,12 @@ export const keys = {
     `${keys.operationsOf(instanceId, bindingId)}${encodeId(operationId)}`,
   /** What is under way, so that a start finds it without reading every record. */
   openOperation: (operationId: string) => `${ROOT}open/${encodeId(operationId)}`,
+  applicationsOf: (instanceId: string) => `${keys.applications}${encodeId(instanceId)}/`,
+  /** Finds the bindings of one application to an instance. */
+  application: (instanceId: string, appGuid: string) =>
+    `${keys.applicationsOf(instanceId)}${encodeId(appGuid)}/`,
+  applicationBinding: (instanceId: string, appGuid: string, bindingId: string) =>
+    `${keys.application(instanceId, appGuid)}${encodeId(bindingId)}`,
   /** In the order of time, so that what is due comes first. */
   expiry: (dueMs: number, instanceId: string, bindingId: string) =>
     `${keys.expiringBefore(dueMs)}/${encodeId(instanceId)}/${encodeId(bindingId)}`,

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { IDuplexStream, ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
 import { ATTEMPT_TIMEOUT_MS, type Connection, within } from '../cluster/connection.js';
 import { EtcdError } from '../cluster/etcd-errors.js';
+import { withTimeout } from '../timing.js';
 import { keys } from './keys.js';
+import { grantLease } from './leases.js';
 
 /** After how many seconds without a sign of life a replica's work is taken over. */
 export const SESSION_TTL_SECONDS = 5;
@@ -43,7 +44,7 @@ export class Session {
   #aliveUntil = 0;
   #timer: NodeJS.Timeout | undefined;
   #granting: Promise<void> | undefined;
-  readonly #beats = new Set<Promise<void>>();
+  readonly #beats = new Set<Promise<unknown>>();
 
   constructor(
     readonly connection: Connection,
@@ -103,20 +104,17 @@ export class Session {
   async #grant(): Promise<void> {
     const startedAt = performance.now();
     // One attempt each: the next beat begins anew, with another member if this one hangs.
-    const granted = await this.connection.lease.leaseGrant(
-      { TTL: SESSION_TTL_SECONDS },
-      within(ATTEMPT_TIMEOUT_MS),
-    );
+    const lease = await grantLease(this.connection, SESSION_TTL_SECONDS, within(ATTEMPT_TIMEOUT_MS));
     const about = JSON.stringify({ schema: 1, host: hostname(), pid: process.pid });
     await this.connection.kv.put(
       {
         key: Buffer.from(keys.owner(this.#id)),
         value: Buffer.from(about),
-        lease: granted.ID,
+        lease,
       },
       within(ATTEMPT_TIMEOUT_MS),
     );
-    this.#lease = granted.ID;
+    this.#lease = lease;
     this.#aliveUntil = startedAt + SESSION_TTL_SECONDS * 1_000 - MARGIN_MS;
     this.log.info({ session: this.#id }, 'A session with etcd has begun');
   }
@@ -125,9 +123,7 @@ export class Session {
     this.#timer = setInterval(() => {
       // On a slow cluster several beats are under way at once, so that the session lives on nevertheless.
       if (this.#beats.size < MOST_BEATS) {
-        const beat = Promise.race([this.#beat(), sleep(LONGEST_BEAT_MS, undefined, { ref: false })]).finally(
-          () => this.#beats.delete(beat),
-        );
+        const beat = withTimeout(this.#beat(), LONGEST_BEAT_MS).finally(() => this.#beats.delete(beat));
         this.#beats.add(beat);
       }
     }, BEAT_MS);

@@ -12,12 +12,12 @@ import { finish, openOperation, operationOf, workOf } from '../../src/broker/ope
 import { sameBinding, sameInstance } from '../../src/broker/requests/compare.js';
 import { ON_BINDING, ON_INSTANCE } from '../../src/broker/requests/exclusion.js';
 import {
-  ANSWER_WITHIN_MS,
   deletionMode,
   QUICKLY_DELETED_KEYS,
   SYNCHRONOUSLY_DELETED_KEYS,
 } from '../../src/broker/requests/patience.js';
 import { decideUpdate } from '../../src/broker/requests/update.js';
+import { ANSWER_WITHIN_MS } from '../../src/broker/times.js';
 import type { Catalog, ServicePlan } from '../../src/catalog/types.js';
 
 describe('What excludes what', () => {

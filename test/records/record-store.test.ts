@@ -25,8 +25,7 @@ describe('Records in an etcd that has no space left', () => {
     };
     const lease = { current: async () => '1', forget: () => undefined } as HistoryLease;
     const connection = { kv: { txn } } as unknown as Connection;
-    const isFull = () => true;
-    return { asked, records: new RecordStore(connection, lease, { id: 'me' }, undefined, isFull) };
+    return { asked, records: new RecordStore(connection, lease, { id: 'me' }) };
   }
 
   it('a removal goes without its history, and nothing goes on saying that it is in progress', async () => {

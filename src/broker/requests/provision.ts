@@ -3,9 +3,9 @@ import { ConcurrencyError, Conflict } from '../errors.js';
 import type { InstanceRecord, JsonObject } from '../model.js';
 import { finish, openOperation } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
+import { ANSWER_WITHIN_MS } from '../times.js';
 import { type InstanceAttributes, sameInstance } from './compare.js';
 import { ON_INSTANCE } from './exclusion.js';
-import { ANSWER_WITHIN_MS } from './patience.js';
 
 export interface ProvisionRequest extends InstanceAttributes {
   instance_id: string;

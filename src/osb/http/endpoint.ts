@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import { StillInProgress } from '../../broker/errors.js';
-import { ANSWER_WITHIN_MS } from '../../broker/requests/patience.js';
+import { ANSWER_WITHIN_MS } from '../../broker/times.js';
 
 /** What an endpoint answers: always a JSON object, as the specification demands. */
 export interface Answer {
