@@ -1,5 +1,5 @@
 import { StillInProgress } from '../errors.js';
-import type { BindingRecord, InstanceRecord, Stored } from '../model.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
 import type {
   AccessControl,
   BeforeStep,
@@ -45,10 +45,7 @@ export class Removal {
     await this.#empty(stored.value, before);
     before();
     const ended = finish(operationOf(work, { instance_id }), 'succeeded');
-    const result = await this.parts.records.change({
-      instance: { id: instance_id, expected: stored, next: null },
-      finished: [ended],
-    });
+    const result = await this.#dropInstance(stored, ended);
     return result.done ? { ended } : { current: result.instance };
   }
 
@@ -68,10 +65,18 @@ export class Removal {
     while (current !== undefined) {
       await this.#empty(current.value, before);
       before();
-      const instance = { id: current.value.instance_id, expected: current, next: null };
-      const result: ChangeResult = await this.parts.records.change({ instance });
+      const { work, instance_id } = current.value;
+      const ended = work && finish(operationOf(work, { instance_id }), 'succeeded');
+      const result: ChangeResult = await this.#dropInstance(current, ended);
       current = result.done ? undefined : result.instance;
     }
+  }
+
+  #dropInstance(expected: Stored<InstanceRecord>, ended: OperationRecord | undefined): Promise<ChangeResult> {
+    return this.parts.records.change({
+      instance: { id: expected.value.instance_id, expected, next: null },
+      ...(ended && { finished: [ended] }),
+    });
   }
 
   /** First nobody can write any more, then the keys go: what is deleted stays deleted. */
