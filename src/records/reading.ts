@@ -32,7 +32,7 @@ export const BINDING_FIELDS: Fields<BindingRecord> = [
   'sealed_password',
   'attributes',
 ];
-export const OPERATION_FIELDS: Fields<OperationRecord> = ['id', 'kind', 'state', 'instance_id', 'owner'];
+export const OPERATION_FIELDS: Fields<OperationRecord> = ['id', 'instance_id', 'owner'];
 
 export function rawOf(kv: IKeyValue): Raw {
   return { key: kv.key.toString('utf8'), bytes: kv.value, revision: kv.mod_revision };

@@ -115,6 +115,14 @@ describe('compose-etcd-broker check', () => {
     await broker.unbind('i', 'f');
     return { name: entry.key.toString() };
   });
+  finds('index entry missing', async () => {
+    // As with bindings that are older than this index.
+    await broker.bind('i', 'of-an-application', { bind_resource: { app_guid: 'app' } });
+    const name = '/_broker/v1/applications/i/app/of-an-application';
+    const { deleted } = await root.kv.deleteRange({ key: Buffer.from(name) });
+    assert.equal(deleted, '1');
+    return { name };
+  });
   finds('stray index entry', async () => {
     const name = `/_broker/v1/deployments/${'8'.repeat(24)}`;
     await root.kv.put({ key: Buffer.from(name), value: Buffer.from('{"schema":1,"instance_id":"none"}') });
