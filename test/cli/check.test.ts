@@ -150,7 +150,7 @@ describe('compose-etcd-broker check', () => {
     const { code, stdout } = await run('check', '--json');
     assert.equal(code, 1);
     const report = JSON.parse(stdout);
-    assert.equal(report.bindings, 6);
+    assert.equal(report.bindings, 7);
     assert.deepEqual(
       report.differences.map(({ kind, what }: { kind: string; what: string }) => [kind, what]),
       [['stray role', name]],
@@ -210,7 +210,7 @@ describe('compose-etcd-broker operations and reseal', () => {
     const root = await rootConnection(broker);
     const key = Buffer.from('/_broker/v1/open/bind-2');
     try {
-      const operation = { operation_id: 'bind-2', instance_id: 'i\n\u001b[31m\u{e0001}', owner: 'gone' };
+      const operation = { id: 'bind-2', instance_id: 'i\n\u001b[31m\u{e0001}', owner: 'gone' };
       await root.kv.put({ key, value: Buffer.from(JSON.stringify({ schema: 1, ...operation })) });
       const { stdout } = await runCli(['operations'], { DATA_DIR: broker.dataDir });
       assert.match(stdout, /i\\u000a\\u001b\[31m\\udb40\\udc01 /);
