@@ -97,7 +97,11 @@ export class Changes {
       if (outcome.committed) {
         return outcome;
       }
-      if (!isRemoval(change)) {
+      const isDeletion = isRemoval(change);
+      if (isDeletion && !stillHolds(transaction, outcome)) {
+        return outcome;
+      }
+      if (!isDeletion || transaction.history.size === 0) {
         throw error;
       }
       // Deleting is what makes room; the history of what is deleted is not worth failing for.
@@ -105,7 +109,7 @@ export class Changes {
         transaction.puts.delete(key);
       }
       transaction.history.clear();
-      return this.commits.commit(transaction);
+      return this.#carryOut(transaction, change);
     }
   }
 }
@@ -125,6 +129,11 @@ function recognized(transaction: Transaction, outcome: Outcome): Outcome {
     }
   }
   return outcome;
+}
+
+/** Whether all that a transaction expects is still so. */
+function stillHolds({ checks }: Transaction, { found }: RefusedTransaction): boolean {
+  return [...checks].every(([key, revision]) => (found.get(key)?.revision ?? ABSENT) === revision);
 }
 
 /** The mark of a deletion that a creation did not know of when it was sent. */

@@ -193,7 +193,15 @@ describe('A deletion that meets a bind', () => {
   });
 
   it('leaves nothing in any order of their steps, with answers lost and space running out', async () => {
-    const fate = fc.constantFrom<Fate>('pass', 'pass', 'pass', 'answer lost', 'lost', 'sent twice');
+    const fate = fc.constantFrom<Fate>(
+      'pass',
+      'pass',
+      'pass',
+      'answer lost',
+      'lost',
+      'sent twice',
+      'no space, applied',
+    );
     await fc.assert(
       fc.asyncProperty(
         fc.scheduler(),
