@@ -1,5 +1,7 @@
 import path from 'node:path';
 import { Recovery } from './broker/operations/recovery.js';
+import { Removal } from './broker/operations/removal.js';
+import { Tasks } from './broker/operations/tasks.js';
 import { Worker } from './broker/operations/worker.js';
 import type { BrokerParts } from './broker/parts.js';
 import { InstanceCache } from './broker/requests/instance-cache.js';
@@ -31,6 +33,7 @@ import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
+import { keyed, TransactionBatches } from './records/transaction-batches.js';
 
 /** How long a stopping broker waits for what runs, in milliseconds. Kubernetes kills it after 30 s by default. */
 const DRAIN_MS = 20_000;
@@ -101,6 +104,10 @@ export async function startApplication(
     await keyCheck.verify(seals);
     const session = new Session(connection, log);
     const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
+    const batches = new TransactionBatches(
+      (request, options) => connection.kv.txn(request, options),
+      () => alarms.raised.includes('NOSPACE'),
+    );
     const store = new RecordStore(
       connection,
       new HistoryLease(connection),
@@ -109,7 +116,7 @@ export async function startApplication(
         metrics.operation(kind, state);
         readiness.wrote();
       },
-      () => alarms.raised.includes('NOSPACE'),
+      (request, transaction) => batches.commit(keyed(request, transaction)),
     );
     const records = withDomainErrors(store);
     const readiness = new ReadinessCheck(
@@ -128,14 +135,18 @@ export async function startApplication(
       session,
       log,
     };
-    const worker = new Worker(workerParts);
-    const recovery = new Recovery(workerParts, worker);
+    const tasks = new Tasks();
+    const removal = new Removal(workerParts, tasks);
+    const worker = new Worker(workerParts, tasks, removal);
+    const recovery = new Recovery({ ...workerParts, tasks, worker, removal });
     const broker: BrokerParts = {
       records,
       tenantKeys,
       seals,
       session,
+      tasks,
       worker,
+      removal,
       cache: new InstanceCache(),
       log,
       clock: withDomainErrors(new ClusterClock(connection, session)),
@@ -186,7 +197,7 @@ export async function startApplication(
       const startedAt = performance.now();
       // The requests first: until it is answered, each may still begin an operation.
       await server.close(DRAIN_MS);
-      await worker.drain(DRAIN_MS - (performance.now() - startedAt));
+      await tasks.drain(DRAIN_MS - (performance.now() - startedAt));
     });
     return {
       url,

@@ -1,3 +1,5 @@
+import type { JsonObject } from '../catalog/types.js';
+
 /**
  * What the broker knows of its instances, bindings and operations: the shapes of its records.
  *
@@ -5,7 +7,7 @@
  * wrote survive in the hands of an older one.
  */
 
-export type JsonObject = { [name: string]: unknown };
+export type { JsonObject } from '../catalog/types.js';
 
 /** The durable changes that this broker makes, in the words of the specification. */
 export type OperationKind = 'provision' | 'update' | 'deprovision' | 'bind' | 'unbind';

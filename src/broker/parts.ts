@@ -1,3 +1,5 @@
+import type { Removal } from './operations/removal.js';
+import type { Tasks } from './operations/tasks.js';
 import type { Worker } from './operations/worker.js';
 import type { BrokerLog, OwnSession, Records, Seals, SharedClock, TenantKeys, Trouble } from './ports.js';
 import type { InstanceCache } from './requests/instance-cache.js';
@@ -8,7 +10,9 @@ export interface BrokerParts {
   tenantKeys: TenantKeys;
   seals: Seals;
   session: OwnSession;
+  tasks: Tasks;
   worker: Worker;
+  removal: Removal;
   cache: InstanceCache;
   log: BrokerLog;
   clock: SharedClock;

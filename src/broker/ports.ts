@@ -20,18 +20,30 @@ export interface RecordChange {
   /** Comes under way with this change (or changes hands). Its owner's session must live. */
   opened?: OperationRecord;
   /**
-   * Until when, on the monotonic clock, a creation may go on after a deletion that came first. Without it, or later,
-   * the deletion has the last word.
+   * Until when, on the monotonic clock, the platform waits for a creation. A creation that meets a deletion's mark
+   * goes on only while the platform waits; else the deletion has the last word.
    */
   until?: number;
+  /** Aborted when the platform has gone away, so that it waits no more. */
+  signal?: AbortSignal;
+  /** An `app_guid`: nothing is written if the instance has a binding of that application. */
+  unlessBound?: string;
   /** End with this change and stay readable for a day. */
   finished?: readonly OperationRecord[];
 }
 
 /** `revision` is that of the records written; otherwise both hold what is there instead, undefined for nothing. */
-export type ChangeResult =
-  | { done: true; revision: string }
-  | { done: false; instance?: Stored<InstanceRecord>; binding?: Stored<BindingRecord> };
+export type ChangeResult = { done: true; revision: string } | RefusedChange;
+
+export interface RefusedChange {
+  done: false;
+  instance?: Stored<InstanceRecord>;
+  binding?: Stored<BindingRecord>;
+  /** With `unlessBound`: the ids of the application's bindings, the newest first; left out when there are none. */
+  siblings?: readonly string[];
+  /** A creation that was overtaken by a deletion. It must not be tried again. */
+  overtaken?: true;
+}
 
 /** Is told of a record that can't be read; the reading goes on without it. */
 export type OnMalformed = (key: string, reason: string) => void;
@@ -57,14 +69,22 @@ export interface Records {
   /** @throws MalformedRecord unless `onMalformed` is given */
   bindings(instanceId?: string, onMalformed?: OnMalformed): AsyncIterable<Stored<BindingRecord>>;
   change(change: RecordChange): Promise<ChangeResult>;
+  /** Deletes a record if it is still there and malformed. */
+  dropMalformed(key: string): Promise<void>;
   /**
    * To be called before the platform is told that what it deletes does not exist: a creation that was sent before,
    * and may still be on its way to etcd, comes to nothing then.
    * @returns false when it exists by now
    */
   markGone(instanceId: string, bindingId?: string): Promise<boolean>;
-  /** What is under way, and the sessions that live. */
-  openOperations(): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
+  /**
+   * What is under way, and the sessions that live.
+   * @throws MalformedRecord unless `onMalformed` is given
+   */
+  openOperations(
+    limit?: number,
+    onMalformed?: OnMalformed,
+  ): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
   sessionLives(owner: string): Promise<boolean>;
   /** The names of all roles and users that records speak of. */
   recordedNames(): Promise<ReadonlySet<string>>;

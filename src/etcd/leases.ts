@@ -4,19 +4,20 @@ import type { Deadline, EtcdClient } from './client.js';
 import { isEtcdError } from './errors.js';
 
 /**
- * Grants a lease under an id chosen here, so that a grant whose answer was lost is repeated and not made twice.
+ * Grants a lease under an id chosen on our side, so that a grant whose answer was lost is repeated and not made twice.
  * @param ttlSeconds etcd may give it more, never less
- * @returns the lease's id, a decimal number
+ * @param ID a decimal number; the same one again when it is not known whether an earlier call has granted it
+ * @returns the lease's id
  * @throws EtcdError
  */
 export async function grantLease(
-  client: EtcdClient,
+  { lease }: Pick<EtcdClient, 'lease'>,
   ttlSeconds: number,
   options?: Deadline,
+  ID = chooseLeaseId(),
 ): Promise<string> {
-  const ID = newLeaseId();
   try {
-    await client.lease.leaseGrant({ TTL: ttlSeconds, ID }, options);
+    await lease.leaseGrant({ TTL: ttlSeconds, ID }, options);
   } catch (error) {
     // An id at random out of 2^63 is nobody else's: an attempt before this one was applied and its answer lost.
     if (!isEtcdError(error, 'already-exists')) {
@@ -42,8 +43,8 @@ export async function keepAlive(client: EtcdClient, lease: string, options?: Dea
   return Number(TTL);
 }
 
-/** A positive number of 63 bits, as etcd's own ids are. */
-function newLeaseId(): string {
+/** A lease's id at random: a positive number of 63 bits, as etcd's own are, in decimal. */
+export function chooseLeaseId(): string {
   const id = randomBytes(8).readBigUInt64BE() >> 1n;
   return String(id === 0n ? 1n : id);
 }

@@ -1,5 +1,5 @@
 import type { EtcdClient } from '../etcd/client.js';
-import { grantLease } from '../etcd/leases.js';
+import { chooseLeaseId, grantLease } from '../etcd/leases.js';
 
 const DAY_SECONDS = 24 * 3_600;
 const SHARE_MS = 3_600_000;
@@ -11,14 +11,16 @@ const SHARE_MS = 3_600_000;
 export class HistoryLease {
   #lease: Promise<string> | undefined;
   #grantedAt = 0;
+  /** The id of the lease that is granted next: the same again when it is not known whether it was granted. */
+  #nextId = chooseLeaseId();
 
-  constructor(readonly connection: EtcdClient) {}
+  constructor(readonly connection: Pick<EtcdClient, 'lease'>) {}
 
   /** @returns a lease that lives for a day at least */
   async current(): Promise<string> {
     if (this.#lease === undefined || performance.now() - this.#grantedAt > SHARE_MS) {
       this.#grantedAt = performance.now();
-      this.#lease = grantLease(this.connection, DAY_SECONDS + SHARE_MS / 1_000).catch((error: unknown) => {
+      this.#lease = this.#grant().catch((error: unknown) => {
         this.#lease = undefined;
         throw error;
       });
@@ -29,5 +31,12 @@ export class HistoryLease {
   /** To be called when etcd says that the lease does not exist. */
   forget(): void {
     this.#lease = undefined;
+  }
+
+  async #grant(): Promise<string> {
+    const ttl = DAY_SECONDS + SHARE_MS / 1_000;
+    const id = await grantLease(this.connection, ttl, undefined, this.#nextId);
+    this.#nextId = chooseLeaseId();
+    return id;
   }
 }

@@ -19,6 +19,11 @@ export function encodeId(id: string): string {
   return encoded;
 }
 
+/** Reads what {@link encodeId} has written. */
+export function decodeId(encoded: string): string {
+  return decodeURIComponent(encoded);
+}
+
 export const keys = {
   root: ROOT,
   instances: `${ROOT}instances/`,
@@ -33,6 +38,7 @@ export const keys = {
   /** A value that the encryption keys must open, see `KeyCheck`. */
   keyCheck: `${ROOT}key-check`,
   expiring: `${ROOT}expiring/`,
+  applications: `${ROOT}applications/`,
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
   /** Finds the instance of a deployment, for the dashboard. */
@@ -48,6 +54,12 @@ export const keys = {
     `${keys.operationsOf(instanceId, bindingId)}${encodeId(operationId)}`,
   /** What is under way, so that a start finds it without reading every record. */
   openOperation: (operationId: string) => `${ROOT}open/${encodeId(operationId)}`,
+  applicationsOf: (instanceId: string) => `${keys.applications}${encodeId(instanceId)}/`,
+  /** Finds the bindings of one application to an instance. */
+  application: (instanceId: string, appGuid: string) =>
+    `${keys.applicationsOf(instanceId)}${encodeId(appGuid)}/`,
+  applicationBinding: (instanceId: string, appGuid: string, bindingId: string) =>
+    `${keys.application(instanceId, appGuid)}${encodeId(bindingId)}`,
   /** In the order of time, so that what is due comes first. */
   expiry: (dueMs: number, instanceId: string, bindingId: string) =>
     `${keys.expiringBefore(dueMs)}/${encodeId(instanceId)}/${encodeId(bindingId)}`,

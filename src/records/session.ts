@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { SessionLost } from '../broker/errors.js';
 import { ATTEMPT_TIMEOUT_MS, type EtcdClient, within } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
 import { grantLease, keepAlive } from '../etcd/leases.js';
+import { withTimeout } from '../timing.js';
 import { keys } from './keys.js';
 
 /** After how many seconds without a sign of life a replica's work is taken over. */
@@ -39,7 +39,7 @@ export class Session {
   #aliveUntil = 0;
   #timer: NodeJS.Timeout | undefined;
   #granting: Promise<void> | undefined;
-  readonly #beats = new Set<Promise<void>>();
+  readonly #beats = new Set<Promise<unknown>>();
 
   constructor(
     readonly connection: EtcdClient,
@@ -116,9 +116,7 @@ export class Session {
     this.#timer = setInterval(() => {
       // On a slow cluster several beats are under way at once, so that the session lives on nevertheless.
       if (this.#beats.size < MOST_BEATS) {
-        const beat = Promise.race([this.#beat(), sleep(LONGEST_BEAT_MS, undefined, { ref: false })]).finally(
-          () => this.#beats.delete(beat),
-        );
+        const beat = withTimeout(this.#beat(), LONGEST_BEAT_MS).finally(() => this.#beats.delete(beat));
         this.#beats.add(beat);
       }
     }, BEAT_MS);

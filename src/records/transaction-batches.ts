@@ -1,6 +1,7 @@
 import type { ITxnRequest, ITxnResponse } from 'etcd3';
 import { CALL_TIMEOUT_MS, within } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
+import type { Transaction } from './transaction-plan.js';
 
 /** Sends one transaction, with a deadline as `within` makes it. */
 export type SendTransaction = (request: ITxnRequest, options: { deadline: number }) => Promise<ITxnResponse>;
@@ -14,6 +15,26 @@ export interface KeyedTransaction {
   reads: readonly string[];
   /** About how long the request is. */
   bytes: number;
+}
+
+/** About how long a transaction is without the values that it puts. */
+const BYTES_BESIDE_VALUES = 4_096;
+
+/** Names the keys that a request touches. */
+export function keyed(
+  request: ITxnRequest,
+  { checks, traces, present, puts, deletes }: Transaction,
+): KeyedTransaction {
+  const bytes = (request.success ?? []).reduce((sum, operation) => {
+    const put = 'request_put' in operation ? operation.request_put : undefined;
+    return sum + Number(put?.key?.length ?? 0) + Number(put?.value?.length ?? 0);
+  }, BYTES_BESIDE_VALUES);
+  return {
+    request,
+    writes: [...puts.keys(), ...deletes],
+    reads: [...checks.keys(), ...traces, ...(present === undefined ? [] : [present])],
+    bytes,
+  };
 }
 
 interface Waiting {

@@ -10,9 +10,7 @@ import {
 import type { BindingAttributes, InstanceRecord } from '../../src/broker/model.js';
 import { finish, openOperation, operationOf, workOf } from '../../src/broker/operations/operations.js';
 import { sameBinding, sameInstance } from '../../src/broker/requests/compare.js';
-import { ON_BINDING, ON_INSTANCE } from '../../src/broker/requests/exclusion.js';
 import {
-  ANSWER_WITHIN_MS,
   deletionMode,
   QUICKLY_DELETED_KEYS,
   SYNCHRONOUSLY_DELETED_KEYS,
@@ -20,26 +18,7 @@ import {
 import { decideUpdate } from '../../src/broker/requests/update.js';
 import type { Catalog, ServicePlan } from '../../src/catalog/types.js';
 
-describe('What excludes what', () => {
-  it('is this table', () => {
-    assert.deepEqual(ON_INSTANCE, {
-      provision: { ready: 'compare', deprovisioning: 'refuse' },
-      update: { ready: 'run', deprovisioning: 'refuse' },
-      bind: { ready: 'run', deprovisioning: 'refuse' },
-      deprovision: { ready: 'run', deprovisioning: 'join' },
-    });
-    assert.deepEqual(ON_BINDING, {
-      bind: { binding: 'compare', ready: 'compare', unbinding: 'refuse' },
-      unbind: { binding: 'turn', ready: 'run', unbinding: 'join' },
-    });
-  });
-});
-
 describe('Patience', () => {
-  it('rule 1: every answer comes well under 60 s', () => {
-    assert.ok(ANSWER_WITHIN_MS < 10_000);
-  });
-
   it('few keys are deleted before the answer, whatever the platform takes', () => {
     for (const accepts of [true, false]) {
       assert.equal(deletionMode(0, accepts), 'wait');

@@ -115,6 +115,14 @@ describe('compose-etcd-broker check', () => {
     await broker.unbind('i', 'f');
     return { name: entry.key.toString() };
   });
+  finds('index entry missing', async () => {
+    // As with bindings that are older than this index.
+    await broker.bind('i', 'of-an-application', { bind_resource: { app_guid: 'app' } });
+    const name = '/_broker/v1/applications/i/app/of-an-application';
+    const { deleted } = await root.kv.deleteRange({ key: Buffer.from(name) });
+    assert.equal(deleted, '1');
+    return { name };
+  });
   finds('stray index entry', async () => {
     const name = `/_broker/v1/deployments/${'8'.repeat(24)}`;
     await root.kv.put({ key: Buffer.from(name), value: Buffer.from('{"schema":1,"instance_id":"none"}') });
@@ -215,7 +223,7 @@ describe('compose-etcd-broker check', () => {
     const { code, stdout } = await run('check', '--json');
     assert.equal(code, 1);
     const report = JSON.parse(stdout);
-    assert.equal(report.bindings, 6);
+    assert.equal(report.bindings, 7);
     assert.deepEqual(
       report.differences.map(({ kind, what }: { kind: string; what: string }) => [kind, what]),
       [['stray role', name]],
@@ -275,7 +283,7 @@ describe('compose-etcd-broker operations and reseal', () => {
     const root = await rootConnection(broker);
     const key = Buffer.from('/_broker/v1/open/bind-2');
     try {
-      const operation = { operation_id: 'bind-2', instance_id: 'i\n\u001b[31m\u{e0001}', owner: 'gone' };
+      const operation = { id: 'bind-2', instance_id: 'i\n\u001b[31m\u{e0001}', owner: 'gone' };
       await root.kv.put({ key, value: Buffer.from(JSON.stringify({ schema: 1, ...operation })) });
       const { stdout } = await runCli(['operations'], { DATA_DIR: broker.dataDir });
       assert.match(stdout, /i\\u000a\\u001b\[31m\\udb40\\udc01 /);

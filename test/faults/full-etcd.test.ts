@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { AlarmAction, AlarmType } from 'etcd3';
+import type { BindingRecord } from '../../src/broker/model.js';
+import { openOperation, workOf } from '../../src/broker/operations/operations.js';
+import { HistoryLease } from '../../src/records/history-lease.js';
+import { keys } from '../../src/records/keys.js';
+import { RecordStore } from '../../src/records/record-store.js';
 import { BrokerProcess } from './support/broker-process.js';
 import { TestCluster } from './support/cluster.js';
 import { assertOracle, credentialsWork, signsIn, takeInventory } from './support/oracle.js';
@@ -11,6 +17,8 @@ describe('An etcd that is full', () => {
   let broker: BrokerProcess;
   // biome-ignore lint/suspicious/noExplicitAny: credentials as they were answered
   const credentials: Record<string, any> = {};
+  /** Roles of binds in which another replica hangs. */
+  let hanging: string[] = [];
 
   before(async () => {
     cluster = await TestCluster.start({ quotaBytes: QUOTA_BYTES });
@@ -23,11 +31,45 @@ describe('An etcd that is full', () => {
         credentials[`${instance} ${binding}`] = body.credentials;
       }
     }
+    hanging = [await leaveHangingBind('leaving'), await leaveHangingBind('staying')];
   });
   after(async () => {
     await broker?.dispose();
     await cluster?.stop();
   });
+
+  /** Writes what a replica leaves that hangs in the middle of a bind: its intent, a role and a sign of life. */
+  async function leaveHangingBind(instanceId: string): Promise<string> {
+    const owner = 'hanging';
+    const { root } = cluster;
+    await root.kv.put({ key: Buffer.from(keys.owner(owner)), value: Buffer.from('{"schema":1}') });
+    const records = new RecordStore(root, new HistoryLease(root), { id: owner });
+    const instance = await records.readInstance(instanceId);
+    assert.ok(instance);
+    const { service_id, plan_id, deployment_id } = instance.value;
+    const place = { instance_id: instanceId, binding_id: 'hanging' };
+    const operation = openOperation('bind', place, owner);
+    const name = `d-${deployment_id}-${randomBytes(8).toString('hex')}`;
+    const next: BindingRecord = {
+      schema: 1,
+      ...place,
+      state: 'binding',
+      deployment_id,
+      attributes: { service_id, plan_id, parameters: {} },
+      role: name,
+      username: name,
+      key_space: '_hanging',
+      key_prefix: `/d/${deployment_id}/_hanging/`,
+      access: 'readwrite',
+      sealed_password: 'nobody opens it',
+      created_at: operation.started_at,
+      work: workOf(operation),
+    };
+    const binding = { ...place, expected: undefined, next };
+    assert.ok((await records.change({ binding, opened: operation })).done);
+    await root.auth.roleAdd({ name });
+    return name;
+  }
 
   const metrics = async () => (await broker.send('GET', '/metrics')).text;
 
@@ -79,18 +121,24 @@ describe('An etcd that is full', () => {
     }
     const { instances, bindings, users } = await takeInventory(cluster);
     assert.equal(instances.size, 3);
-    assert.equal(bindings.size, 6);
+    assert.equal(bindings.size, 8);
     assert.equal(users.length, 6);
   });
 
-  it('still lets go: unbind and deprovision work', async () => {
+  it('still lets go: unbind and deprovision work, also where another replica hangs in a bind', async () => {
     assert.equal((await broker.unbind('staying', 'one')).status, 200);
     assert.equal(await signsIn(cluster, credentials['staying one']), false);
     assert.equal((await broker.unbind('staying', 'one')).status, 410);
+    assert.equal((await broker.unbind('staying', 'hanging')).status, 200);
     assert.equal((await broker.deprovision('leaving')).status, 200);
     assert.equal(await signsIn(cluster, credentials['leaving two']), false);
     const { instances, bindings } = await takeInventory(cluster);
     assert.deepEqual([...instances.keys()].sort(), ['filler', 'staying']);
+    const { roles } = await cluster.root.auth.roleList();
+    assert.deepEqual(
+      roles.filter((role) => hanging.includes(role)),
+      [],
+    );
     assert.equal(bindings.size, 3);
   });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Reply } from '../support/broker.js';
+import { bindingPath, instancePath, PASSWORD, type Reply, USERNAME } from '../support/broker.js';
+import { eventually } from '../support/time.js';
 import { BrokerProcess } from './support/broker-process.js';
 import { TestCluster } from './support/cluster.js';
 import { type EtcdCall, EtcdProxy, type Verdict } from './support/etcd-proxy.js';
@@ -52,6 +53,52 @@ describe('A call that reaches etcd late', () => {
     assert.equal((await late.bind('there', 'late-binding')).status, 201);
     assert.equal((await late.unbind('there', 'late-binding')).status, 200);
     assert.equal((await other.bind('there', 'late-binding')).status, 201);
+  });
+
+  it('makes nothing for a platform that has gone away and cleaned up', async () => {
+    let arrived = 0;
+    const free = holdTransactions(({ message }) => {
+      const isMine = message.includes('left-');
+      arrived += isMine ? 1 : 0;
+      return isMine;
+    });
+    const leaving = new AbortController();
+    const put = (path: string, body: object) =>
+      assert.rejects(
+        fetch(`${late.url}${path}`, {
+          method: 'PUT',
+          headers: {
+            authorization: `Basic ${Buffer.from(`${USERNAME}:${PASSWORD}`).toString('base64')}`,
+            'content-type': 'application/json',
+            'x-broker-api-version': '2.17',
+          },
+          body: JSON.stringify(body),
+          signal: leaving.signal,
+        }),
+        { name: 'AbortError' },
+      );
+    try {
+      const requests = [
+        put(instancePath('left-instance'), late.provisionBody()),
+        put(bindingPath('there', 'left-binding'), late.bindBody()),
+      ];
+      await eventually(async () => assert.ok(arrived > 0));
+      leaving.abort();
+      await Promise.all(requests);
+      assert.equal((await other.deprovision('left-instance')).status, 410);
+      assert.equal((await other.unbind('there', 'left-binding')).status, 410);
+    } finally {
+      free();
+    }
+    // One transaction is under way at a time, so what was held has been answered when another one has.
+    assert.equal((await late.provision('right-after')).status, 201);
+    assert.equal((await late.provision('left-instance')).status, 201, 'it is made only now');
+    assert.equal((await late.bind('there', 'left-binding')).status, 201, 'it is made only now');
+    for (const instance of ['right-after', 'left-instance']) {
+      assert.equal((await late.deprovision(instance)).status, 200);
+    }
+    assert.equal((await late.unbind('there', 'left-binding')).status, 200);
+    await assertOracle(cluster);
   });
 
   it('brings nothing back that was made by another attempt and deleted since', async () => {

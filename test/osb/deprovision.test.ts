@@ -56,6 +56,25 @@ describe('DELETE /v2/service_instances/:instance_id', () => {
     assert.equal((await broker.send('DELETE', path)).status, 200);
   });
 
+  it('is not held up by a malformed record among its bindings, which the log names', async () => {
+    assert.equal((await broker.provision('damaged')).status, 201);
+    assert.equal((await broker.bind('damaged', 'whole')).status, 201);
+    const key = '/_broker/v1/bindings/damaged/malformed';
+    const root = await rootConnection(broker);
+    try {
+      await root.kv.put({ key: Buffer.from(key), value: Buffer.from('{not json') });
+    } finally {
+      root.close();
+    }
+    assert.equal((await broker.deprovision('damaged')).status, 200);
+    const { records } = await snapshotOfCluster(broker);
+    assert.deepEqual(
+      records.filter((record) => /\/(bindings|instances)\/damaged/.test(record)),
+      [],
+    );
+    assert.ok(broker.logged.some((line) => JSON.parse(line).level === 50 && line.includes(key)));
+  });
+
   it('takes the bindings along that are left, with their users, roles and keys', async () => {
     const before = await snapshotOfCluster(broker);
     assert.equal((await broker.provision('full')).status, 201);

@@ -66,6 +66,24 @@ describe('Rotation of a binding', () => {
     });
   });
 
+  it('another binding of the same application has the same keys and the same access', async () => {
+    const app = { bind_resource: { app_guid: 'rotating' } };
+    const first = await broker.bind('i', 'app-1', app);
+    assert.equal(first.status, 201, first.text);
+    await asTenant(first.body.credentials, (client, prefix) => client.put(`${prefix}k`).value('v').exec());
+    const second = await broker.bind('i', 'app-2', app);
+    assert.equal(second.status, 201, second.text);
+    assert.notEqual(second.body.credentials.username, first.body.credentials.username);
+    assert.equal((await broker.unbind('i', 'app-1')).status, 200);
+    await asTenant(second.body.credentials, async (client, prefix) => {
+      assert.equal(await client.get(`${prefix}k`).string(), 'v');
+    });
+    const again = await broker.bind('i', 'app-2', app);
+    assert.deepEqual([again.status, again.body], [200, second.body]);
+    const another = await broker.bind('i', 'app-3', { bind_resource: { app_guid: 'another' } });
+    assert.notEqual(another.body.credentials.key_prefix, second.body.credentials.key_prefix);
+  });
+
   it('rule 20: a binding that expires says when, in ISO 8601 with a fraction and Z, and renews before', async () => {
     const startedAt = Date.now();
     const reply = await broker.bind('i', 'expiring', { parameters: { expires_in: '1h' } });

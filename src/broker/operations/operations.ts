@@ -7,6 +7,16 @@ export interface Resource {
   binding_id?: string;
 }
 
+/** How an operation ended. */
+export interface Ended {
+  operation_id: string;
+  state: OperationState;
+  description: string;
+}
+
+/** Why a bind failed whose binding was deleted before it was ready. */
+export const DELETED_MEANWHILE = 'The binding was deleted while it was being made.';
+
 /** A new operation. Its id is safe in a URL without encoding, since some clients do not encode it. */
 export function openOperation(kind: OperationKind, resource: Resource, owner: string): OperationRecord {
   return {
@@ -54,4 +64,12 @@ export function finish(
     description: description ?? `${operation.kind} ${state}`,
     finished_at: new Date().toISOString(),
   };
+}
+
+/** How the work on a record has ended when the record is gone: a deletion has done what it was to do. */
+export function endWithRecord({ operation_id, kind, failure }: Work): Ended {
+  const isDeletion = kind === 'unbind' || kind === 'deprovision';
+  return isDeletion
+    ? { operation_id, state: 'succeeded', description: `${kind} succeeded` }
+    : { operation_id, state: 'failed', description: failure ?? DELETED_MEANWHILE };
 }

@@ -1,34 +1,36 @@
 import { StillInProgress } from '../errors.js';
-import type { BindingRecord, InstanceRecord, Stored } from '../model.js';
-import type { AccessControl, BeforeStep, ChangeResult, OwnSession, Records, TenantKeys } from '../ports.js';
-import { ANSWER_WITHIN_MS } from '../requests/patience.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
+import type {
+  AccessControl,
+  BeforeStep,
+  BrokerLog,
+  ChangeResult,
+  OwnSession,
+  Records,
+  TenantKeys,
+} from '../ports.js';
+import { ANSWER_WITHIN_MS, HOLD_MS } from '../times.js';
 import type { StepOutcome } from './binding-steps.js';
-import { finish, operationOf, type Resource } from './operations.js';
+import { DELETED_MEANWHILE, finish, operationOf } from './operations.js';
+import type { Tasks } from './tasks.js';
 
 export interface RemovalParts {
   records: Records;
   access: AccessControl;
   tenantKeys: TenantKeys;
   session: OwnSession;
-}
-
-/** The tasks that run in this replica, as far as a removal has to mind them. */
-export interface RunningTasks {
-  runningTask(resource: Resource): Promise<unknown> | undefined;
-  /** Does something with a record while its own task can not start here. */
-  alone<T>(resource: Resource, work: () => Promise<T>): Promise<T>;
+  log: BrokerLog;
 }
 
 /** How many bindings of one instance are removed side by side. */
 const REMOVALS_AT_ONCE = 8;
-const PAUSE_MS = 50;
 const TAKEN_ALONG = 'The service instance was deleted meanwhile, and its bindings with it.';
 
-/** Removes instances with all that belongs to them. */
+/** Removes instances with all that belongs to them, and bindings for which no intent can be written. */
 export class Removal {
   constructor(
     readonly parts: RemovalParts,
-    readonly tasks: RunningTasks,
+    readonly tasks: Tasks,
   ) {}
 
   /** Does what an instance that is being deprovisioned demands. Each part can be repeated. */
@@ -36,20 +38,14 @@ export class Removal {
     stored: Stored<InstanceRecord>,
     before: BeforeStep,
   ): Promise<StepOutcome<InstanceRecord>> {
-    const { records, tenantKeys } = this.parts;
-    const { work, instance_id, deployment_id } = stored.value;
+    const { work, instance_id } = stored.value;
     if (work === undefined) {
       return { current: undefined };
     }
-    // First nobody can write any more, then the keys go: what is deleted stays deleted.
-    await this.#removeBindings(instance_id, before);
-    await tenantKeys.deleteAll(deployment_id, before);
+    await this.#empty(stored.value, before);
     before();
     const ended = finish(operationOf(work, { instance_id }), 'succeeded');
-    const result = await records.change({
-      instance: { id: instance_id, expected: stored, next: null },
-      finished: [ended],
-    });
+    const result = await this.#dropInstance(stored, ended);
     return result.done ? { ended } : { current: result.instance };
   }
 
@@ -58,33 +54,53 @@ export class Removal {
    * is what makes room. Each step can be repeated; if this process dies between them, the platform's next DELETE or
    * the operator's check completes it.
    */
-  async removeBindingAtOnce(stored: Stored<BindingRecord>, before: BeforeStep): Promise<void> {
-    await this.#removeBinding(stored, inTime(before));
+  async removeBindingAtOnce(stored: Stored<BindingRecord>): Promise<void> {
+    await this.#removeBinding(stored, this.#inTime(), DELETED_MEANWHILE);
   }
 
   /** The same for an instance: its bindings, its keys, its record. */
-  async removeInstanceAtOnce(stored: Stored<InstanceRecord>, unlessStopping: BeforeStep): Promise<void> {
-    const { records, tenantKeys } = this.parts;
-    const { instance_id, deployment_id } = stored.value;
-    const before = inTime(unlessStopping);
+  async removeInstanceAtOnce(stored: Stored<InstanceRecord>): Promise<void> {
+    const before = this.#inTime();
     let current: Stored<InstanceRecord> | undefined = stored;
     while (current !== undefined) {
-      await this.#removeBindings(instance_id, before);
-      await tenantKeys.deleteAll(deployment_id, before);
-      const result: ChangeResult = await records.change({
-        instance: { id: instance_id, expected: current, next: null },
-      });
+      await this.#empty(current.value, before);
+      before();
+      const { work, instance_id } = current.value;
+      const ended = work && finish(operationOf(work, { instance_id }), 'succeeded');
+      const result: ChangeResult = await this.#dropInstance(current, ended);
       current = result.done ? undefined : result.instance;
     }
   }
 
+  #dropInstance(expected: Stored<InstanceRecord>, ended: OperationRecord | undefined): Promise<ChangeResult> {
+    return this.parts.records.change({
+      instance: { id: expected.value.instance_id, expected, next: null },
+      ...(ended && { finished: [ended] }),
+    });
+  }
+
+  /** First nobody can write any more, then the keys go: what is deleted stays deleted. */
+  async #empty({ instance_id, deployment_id }: InstanceRecord, before: BeforeStep): Promise<void> {
+    await this.#removeBindings(instance_id, before);
+    await this.parts.tenantKeys.deleteAll(deployment_id, before);
+  }
+
   async #removeBindings(instanceId: string, before: BeforeStep): Promise<void> {
+    const { records, log } = this.parts;
     const removing = new Set<Promise<void>>();
     const failures: unknown[] = [];
+    const malformed: string[] = [];
+    const bindings = records.bindings(instanceId, (key, reason) => {
+      malformed.push(key);
+      log.error(
+        { key, reason },
+        'A binding of a service instance that is deleted is malformed. Its record is deleted; its role and user, whose names are lost with it, are found by "check"',
+      );
+    });
     try {
-      for await (const stored of this.parts.records.bindings(instanceId)) {
+      for await (const stored of bindings) {
         // A failure is kept until it is looked for: it may come while nobody waits for this removal.
-        const removal = this.#removeBinding(stored, before)
+        const removal = this.#removeBinding(stored, before, TAKEN_ALONG)
           .catch((error: unknown) => {
             failures.push(error);
           })
@@ -103,30 +119,41 @@ export class Removal {
     if (failures.length > 0) {
       throw failures[0];
     }
+    for (const key of malformed) {
+      before();
+      await records.dropMalformed(key);
+    }
   }
 
-  /** Removes a binding on behalf of its instance, whose record is the intent: the binding's needs none of its own. */
-  async #removeBinding(first: Stored<BindingRecord>, before: BeforeStep): Promise<void> {
-    const { records } = this.parts;
+  /**
+   * Removes a binding with no intent of its own, whatever its state and whoever works on it.
+   *
+   * The access goes first, then the record, so that credentials don't outlive their record. Where a bind may be in the
+   * middle of making them it is the other way round: without its record it can't finish, so nobody is ever handed
+   * credentials that were half taken away. It finds its record gone and removes what it has made; should it die
+   * before, what it has made is of no use to anybody, and the janitor removes it.
+   */
+  async #removeBinding(first: Stored<BindingRecord>, before: BeforeStep, failure: string): Promise<void> {
     const { instance_id, binding_id } = first.value;
-    const resource = { instance_id, binding_id };
-    let stored: Stored<BindingRecord> | undefined = first;
-    while (stored !== undefined) {
-      before();
-      const isOthers = await this.#isAnothers(stored.value);
-      const task = this.tasks.runningTask(resource);
-      if (task !== undefined) {
-        await task;
-      } else if (isOthers) {
-        // Another replica is about to finish it; when that one dies, its session does too.
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      } else {
-        const current: Stored<BindingRecord> = stored;
-        const result = await this.tasks.alone(resource, () => this.#takeAlong(current, before));
+    const hold = await this.tasks.hold({ instance_id, binding_id }, HOLD_MS);
+    try {
+      let stored: Stored<BindingRecord> | undefined = first;
+      while (stored !== undefined) {
+        before();
+        const isBeingMade =
+          stored.value.state === 'binding' && (!hold.isQuiet || (await this.#isAnothers(stored.value)));
+        if (!isBeingMade) {
+          await this.parts.access.revoke(stored.value, before);
+          before();
+        }
+        const result: ChangeResult = await this.#drop(stored, failure);
+        if (isBeingMade && result.done) {
+          await this.parts.access.revoke(stored.value, this.tasks.unlessStopping);
+        }
         stored = result.done ? undefined : result.binding;
-        continue;
       }
-      stored = await records.readBinding(instance_id, binding_id);
+    } finally {
+      hold.release();
     }
   }
 
@@ -136,33 +163,31 @@ export class Removal {
     return work !== undefined && work.owner !== session.id && records.sessionLives(work.owner);
   }
 
-  async #takeAlong(stored: Stored<BindingRecord>, before: BeforeStep): Promise<ChangeResult> {
-    const { access, records } = this.parts;
+  /** @param failure what becomes of a bind that is under way */
+  #drop(stored: Stored<BindingRecord>, failure: string): Promise<ChangeResult> {
     const { instance_id, binding_id, work } = stored.value;
-    await access.revoke(stored.value, before);
-    before();
     const operation = work && operationOf(work, { instance_id, binding_id });
     const ended =
       operation?.kind === 'unbind'
         ? finish(operation, 'succeeded')
-        : operation && finish(operation, 'failed', TAKEN_ALONG);
-    return records.change({
+        : operation && finish(operation, 'failed', failure);
+    return this.parts.records.change({
       binding: { instance_id, binding_id, expected: stored, next: null },
       ...(ended === undefined ? {} : { finished: [ended] }),
     });
   }
-}
 
-/**
- * Ends a removal that is the request's own work and not a task: nobody waits for it any more after the answer, and the
- * platform's next DELETE goes on.
- */
-function inTime(before: BeforeStep): BeforeStep {
-  const until = performance.now() + ANSWER_WITHIN_MS;
-  return () => {
-    before();
-    if (performance.now() > until) {
-      throw new StillInProgress('The removal takes longer. Repeat the request in a minute.');
-    }
-  };
+  /**
+   * Ends a removal that is the request's own work and not a task: nobody waits for it any more after the answer, and
+   * the platform's next DELETE goes on.
+   */
+  #inTime(): BeforeStep {
+    const until = performance.now() + ANSWER_WITHIN_MS;
+    return () => {
+      this.tasks.unlessStopping();
+      if (performance.now() > until) {
+        throw new StillInProgress('The removal takes longer. Repeat the request in a minute.');
+      }
+    };
+  }
 }

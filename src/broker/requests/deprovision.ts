@@ -1,18 +1,17 @@
-import { Gone, InvalidRequest, Unavailable } from '../errors.js';
-import type { InstanceRecord, Stored } from '../model.js';
+import { Gone, InvalidRequest } from '../errors.js';
+import type { InstanceRecord } from '../model.js';
 import { openOperation, workOf } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
 import { ON_INSTANCE } from './exclusion.js';
+import { assertChanged, begin, changesAllTheTime, MOST_ROUNDS } from './intent.js';
 import { awaitEnd, deletionMode } from './patience.js';
-import { begin, type DeleteAnswer } from './unbind.js';
+import { conclude, type DeleteAnswer } from './unbind.js';
 
 export interface DeprovisionRequest {
   instance_id: string;
   service_id: string;
   acceptsIncomplete: boolean;
 }
-
-const MOST_ROUNDS = 10;
 
 /**
  * Deletes an instance with its bindings, if any are left, and all its keys.
@@ -23,9 +22,9 @@ const MOST_ROUNDS = 10;
  * @throws AsyncRequired when there are too many keys to delete before the answer is due
  */
 export async function deprovision(parts: BrokerParts, request: DeprovisionRequest): Promise<DeleteAnswer> {
-  const { records, session, worker, cache, tenantKeys } = parts;
+  const { records, session, tasks, worker, removal, cache, tenantKeys } = parts;
   const { instance_id, acceptsIncomplete } = request;
-  worker.assertRoom();
+  tasks.assertRoom('removal');
   let stored = await records.readInstance(instance_id);
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     if (stored === undefined) {
@@ -40,38 +39,33 @@ export async function deprovision(parts: BrokerParts, request: DeprovisionReques
     }
     const { work } = stored.value;
     if (ON_INSTANCE.deprovision[stored.value.state] === 'join' && work !== undefined) {
-      const task = worker.runningTask({ instance_id });
       const waiting = { acceptsIncomplete, began: false };
-      const outcome = await awaitEnd(parts, { instance_id }, work.operation_id, task, waiting);
-      return outcome === 'accepted'
-        ? { kind: 'accepted', operationId: work.operation_id }
-        : { kind: 'deleted' };
+      return conclude(await awaitEnd(parts, { instance_id }, work, waiting), work);
     }
     const mode = deletionMode(await tenantKeys.count(stored.value.deployment_id), acceptsIncomplete);
     const operation = openOperation('deprovision', { instance_id }, session.id);
-    const next: InstanceRecord = { ...stored.value, state: 'deprovisioning', work: workOf(operation) };
+    const deprovisioning = workOf(operation);
+    const next: InstanceRecord = { ...stored.value, state: 'deprovisioning', work: deprovisioning };
     const result = await begin(parts, {
       instance: { id: instance_id, expected: stored, next },
       opened: operation,
     });
     if (result === 'no space') {
       cache.set(instance_id, undefined);
-      await worker.removeInstanceAtOnce(stored);
+      await removal.removeInstanceAtOnce(stored);
       return { kind: 'deleted' };
     }
     if (result.done) {
       cache.set(instance_id, undefined);
-      const known: Stored<InstanceRecord> = { value: next, revision: result.revision };
-      const task = worker.drive({ instance_id }, known);
+      void worker.drive({ instance_id }, { value: next, revision: result.revision });
       if (mode === 'accept') {
         return { kind: 'accepted', operationId: operation.id };
       }
       const waiting = { acceptsIncomplete, began: true };
-      const outcome = await awaitEnd(parts, { instance_id }, operation.id, task, waiting);
-      return outcome === 'accepted' ? { kind: 'accepted', operationId: operation.id } : { kind: 'deleted' };
+      return conclude(await awaitEnd(parts, { instance_id }, deprovisioning, waiting), deprovisioning);
     }
-    worker.assertChanged(stored, result.instance);
+    assertChanged(stored, result.instance);
     stored = result.instance;
   }
-  throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');
+  throw changesAllTheTime('instance');
 }

@@ -3,14 +3,16 @@ import { ConcurrencyError, Conflict } from '../errors.js';
 import type { InstanceRecord, JsonObject } from '../model.js';
 import { finish, openOperation } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
+import { ANSWER_WITHIN_MS } from '../times.js';
 import { type InstanceAttributes, sameInstance } from './compare.js';
 import { ON_INSTANCE } from './exclusion.js';
-import { ANSWER_WITHIN_MS } from './patience.js';
 
 export interface ProvisionRequest extends InstanceAttributes {
   instance_id: string;
   context: JsonObject;
   maintenance_version?: string;
+  /** Aborted when the platform has gone away. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -25,7 +27,7 @@ export async function provision(
   parts: BrokerParts,
   request: ProvisionRequest,
 ): Promise<{ created: boolean; instance: InstanceRecord }> {
-  const { instance_id, ...attributes } = request;
+  const { instance_id, signal, ...attributes } = request;
   const operation = openOperation('provision', { instance_id }, parts.session.id);
   const next: InstanceRecord = {
     schema: 1,
@@ -39,6 +41,7 @@ export async function provision(
   const result = await parts.records.change({
     instance: { id: instance_id, expected: undefined, next },
     until: performance.now() + ANSWER_WITHIN_MS,
+    ...(signal && { signal }),
     finished: [finish(operation, 'succeeded')],
   });
   if (result.done) {

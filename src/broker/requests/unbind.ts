@@ -1,10 +1,10 @@
-import { ConcurrencyError, Gone, InvalidRequest, NoSpace, Unavailable } from '../errors.js';
-import type { BindingRecord, Stored } from '../model.js';
-import { finish, openOperation, operationOf, workOf } from '../operations/operations.js';
+import { Gone, InvalidRequest } from '../errors.js';
+import type { BindingRecord, Stored, Work } from '../model.js';
+import { DELETED_MEANWHILE, finish, openOperation, operationOf, workOf } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
-import type { ChangeResult, RecordChange } from '../ports.js';
 import { ON_BINDING } from './exclusion.js';
-import { awaitEnd, type Waiting } from './patience.js';
+import { assertChanged, begin, changesAllTheTime, MOST_ROUNDS } from './intent.js';
+import { awaitEnd } from './patience.js';
 
 export interface UnbindRequest {
   instance_id: string;
@@ -15,22 +15,20 @@ export interface UnbindRequest {
 
 export type DeleteAnswer = { kind: 'deleted' } | { kind: 'accepted'; operationId: string };
 
-const MOST_ROUNDS = 10;
-
 /**
  * Takes a binding's access away. When it answers `deleted`, the credentials do not work any more.
  *
  * A bind that is under way is stopped: the replica that does it turns round and removes what it made, so that
- * never two of them work on one binding.
+ * never two of them work on one binding. Only when there is no space to write that down its record is taken away.
  *
  * Specification: "Unbinding".
  * @throws Gone when there is no such binding
  * @throws InvalidRequest when the service is not the binding's
  */
 export async function unbind(parts: BrokerParts, request: UnbindRequest): Promise<DeleteAnswer> {
-  const { records, session, worker } = parts;
-  const { instance_id, binding_id } = request;
-  worker.assertRoom();
+  const { records, session, tasks, worker, removal } = parts;
+  const { instance_id, binding_id, acceptsIncomplete } = request;
+  tasks.assertRoom('removal');
   let stored = await records.readBinding(instance_id, binding_id);
   for (let round = 0; round < MOST_ROUNDS; round += 1) {
     if (stored === undefined) {
@@ -44,21 +42,20 @@ export async function unbind(parts: BrokerParts, request: UnbindRequest): Promis
     if (binding.attributes.service_id !== request.service_id) {
       throw new InvalidRequest('service_id must be that of the service binding.');
     }
-    const meeting = ON_BINDING.unbind[binding.state];
-    if (meeting === 'join') {
-      return conclude(parts, stored.value, { acceptsIncomplete: request.acceptsIncomplete, began: false });
+    if (ON_BINDING.unbind[binding.state] === 'join' && work !== undefined) {
+      return conclude(await awaitEnd(parts, request, work, { acceptsIncomplete, began: false }), work);
     }
     const owner = work?.owner ?? session.id;
     const operation = openOperation('unbind', { instance_id, binding_id }, owner);
-    const next: BindingRecord = { ...binding, state: 'unbinding', work: workOf(operation) };
-    const change: RecordChange = {
+    const unbinding = workOf(operation);
+    const next: BindingRecord = { ...binding, state: 'unbinding', work: unbinding };
+    const result = await begin(parts, {
       binding: { instance_id, binding_id, expected: stored, next },
       opened: operation,
-      ...(work === undefined ? {} : { finished: [finish(operationOf(work, binding), 'failed', STOPPED)] }),
-    };
-    const result = await begin(parts, change);
+      ...(work && { finished: [finish(operationOf(work, binding), 'failed', DELETED_MEANWHILE)] }),
+    });
     if (result === 'no space') {
-      await worker.removeBindingAtOnce(stored);
+      await removal.removeBindingAtOnce(stored);
       return { kind: 'deleted' };
     }
     if (result.done) {
@@ -66,37 +63,18 @@ export async function unbind(parts: BrokerParts, request: UnbindRequest): Promis
         const known: Stored<BindingRecord> = { value: next, revision: result.revision };
         void worker.drive({ instance_id, binding_id }, known);
       }
-      return conclude(parts, next, { acceptsIncomplete: request.acceptsIncomplete, began: true });
+      return conclude(
+        await awaitEnd(parts, request, unbinding, { acceptsIncomplete, began: true }),
+        unbinding,
+      );
     }
-    worker.assertChanged(stored, result.binding);
+    assertChanged(stored, result.binding);
     stored = result.binding;
   }
-  throw new Unavailable('The service binding changes all the time. Try again in a few seconds.');
+  throw changesAllTheTime('binding');
 }
 
-/** Writes the intent of a removal, if there is room for it. */
-export async function begin(
-  { records }: BrokerParts,
-  change: RecordChange,
-): Promise<ChangeResult | 'no space'> {
-  try {
-    return await records.change(change);
-  } catch (error) {
-    if (error instanceof NoSpace) {
-      return 'no space';
-    }
-    throw error;
-  }
-}
-
-const STOPPED = 'The binding was deleted while it was being made.';
-
-async function conclude(parts: BrokerParts, binding: BindingRecord, waiting: Waiting): Promise<DeleteAnswer> {
-  const operationId = binding.work?.operation_id;
-  if (operationId === undefined) {
-    throw new ConcurrencyError();
-  }
-  const task = parts.worker.runningTask(binding);
-  const outcome = await awaitEnd(parts, binding, operationId, task, waiting);
-  return outcome === 'accepted' ? { kind: 'accepted', operationId } : { kind: 'deleted' };
+/** The answer to a deletion, by what its operation came to. */
+export function conclude(ended: object | 'accepted', { operation_id }: Work): DeleteAnswer {
+  return ended === 'accepted' ? { kind: 'accepted', operationId: operation_id } : { kind: 'deleted' };
 }

@@ -4,8 +4,8 @@ import { ConcurrencyError, InvalidRequest, NotFound, Unavailable, UnsupportedUpd
 import type { InstanceRecord, JsonObject } from '../model.js';
 import { finish, openOperation } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
+import { ANSWER_WITHIN_MS } from '../times.js';
 import { ON_INSTANCE } from './exclusion.js';
-import { ANSWER_WITHIN_MS } from './patience.js';
 import { assertMaintenanceVersion, assertParameters, requirePlan } from './plan-rules.js';
 import type { Turns } from './turns.js';
 

@@ -19,8 +19,8 @@ import { bindingBody } from './answers.js';
 
 /** PUT /v2/service_instances/:instance_id/service_bindings/:binding_id (specification: "Binding"). */
 export function bind(context: OsbContext): Endpoint {
-  return async (request) => {
-    const answer = await makeBinding(context.broker, await parse(context, request));
+  return async (request, signal) => {
+    const answer = await makeBinding(context.broker, { ...(await parse(context, request)), signal });
     if (answer.kind === 'accepted') {
       return { status: 202, body: { operation: answer.operationId } };
     }

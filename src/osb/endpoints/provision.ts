@@ -15,8 +15,8 @@ import { instanceBody } from './answers.js';
 
 /** PUT /v2/service_instances/:instance_id (specification: "Provisioning"). */
 export function provision(context: OsbContext): Endpoint {
-  return async (request) => {
-    const asked = parse(context, request);
+  return async (request, signal) => {
+    const asked = { ...parse(context, request), signal };
     const { created, instance } = await provisionInstance(context.broker, asked);
     return { status: created ? 201 : 200, body: instanceBody(context, instance) };
   };

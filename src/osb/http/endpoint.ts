@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import { StillInProgress } from '../../broker/errors.js';
-import { ANSWER_WITHIN_MS } from '../../broker/requests/patience.js';
+import { ANSWER_WITHIN_MS } from '../../broker/times.js';
 
 /** What an endpoint answers: always a JSON object, as the specification demands. */
 export interface Answer {
@@ -9,7 +9,8 @@ export interface Answer {
   headers?: Readonly<Record<string, string>>;
 }
 
-export type Endpoint = (request: Request) => Promise<Answer>;
+/** @param signal aborted when the platform has gone away (and when it has its answer) */
+export type Endpoint = (request: Request, signal: AbortSignal) => Promise<Answer>;
 
 /** A little after an operation's own answer is due, so that the operation's comes first. */
 const LATEST_ANSWER_MS = ANSWER_WITHIN_MS + 500;
@@ -20,6 +21,8 @@ const LATEST_ANSWER_MS = ANSWER_WITHIN_MS + 500;
  */
 export function serve(endpoint: Endpoint): RequestHandler {
   return async (request, response) => {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
@@ -27,7 +30,7 @@ export function serve(endpoint: Endpoint): RequestHandler {
       }, LATEST_ANSWER_MS);
     });
     try {
-      const { status, body, headers } = await Promise.race([endpoint(request), late]);
+      const { status, body, headers } = await Promise.race([endpoint(request, gone.signal), late]);
       response
         .status(status)
         .set(headers ?? {})
