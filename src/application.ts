@@ -88,6 +88,10 @@ export async function startApplication(
     if (error?.mayBeApplied && isAccessChange(method)) {
       janitor?.suspect();
     }
+    if (error?.kind === 'other') {
+      // Users are told none of etcd's words, and what was not foreseen is explained by nothing else.
+      log.warn({ method, reason: error.message }, 'A call to etcd failed');
+    }
   });
   const undo: (() => Promise<unknown> | undefined)[] = [
     async () => embedded?.stop(),

@@ -13,7 +13,9 @@ export function asDomainError(error: unknown): unknown {
     case 'wrong-password':
       return new ClusterRefuses({ cause: error });
     default:
-      return new ClusterUnavailable({ cause: error });
+      return error.isTransient
+        ? new ClusterUnavailable({ cause: error })
+        : new ClusterUnavailable({ cause: error }, 'The etcd cluster can not carry it out. Try again later.');
   }
 }
 

@@ -122,6 +122,8 @@ describe('A connection to etcd', () => {
     const broker = new BrokerProcess({ env: { ...etcd.settings, ETCD_ENDPOINTS: proxy.endpoint } });
     try {
       await broker.start();
+      const warnings = broker.said.filter((line) => line.includes('DEP0123'));
+      assert.deepEqual(warnings, [], 'an endpoint by its address is named to TLS');
       const isReady = async () => (await broker.send('GET', '/ready')).status === 200;
       assert.ok(await isReady());
       proxy.silence();

@@ -1,4 +1,6 @@
 export const TICK_MS = 50;
+/** Much longer than ticks are late on a busy machine, and much shorter than an answer to a ping may take. */
+const LONGEST_TICK_MS = 500;
 
 /**
  * etcd closes a connection with GOAWAY "too_many_pings" after three pings that came within 5 s of the one before
@@ -16,8 +18,8 @@ export interface KeepaliveOptions {
 
 /**
  * Decides when to ping and when to give a silent connection up. Without open calls it does neither: etcd forbids pings
- * then, and the next call finds out. Time is the sum of ticks, of which a late one counts for two at most: when this
- * process itself was held up, the peer's answers are still to be read.
+ * then, and the next call finds out. Time is the sum of ticks, of which a late one counts for half a second at most:
+ * when this process itself was held up, the peer's answers are still to be read.
  */
 export class Keepalive {
   readonly #options: KeepaliveOptions;
@@ -60,7 +62,7 @@ export class Keepalive {
 
   /** @param elapsedMs since the last tick */
   tick(elapsedMs: number, callsOpen: boolean): 'ping' | 'dead' | undefined {
-    const elapsed = Math.min(elapsedMs, 2 * TICK_MS);
+    const elapsed = Math.min(elapsedMs, LONGEST_TICK_MS);
     if (this.#sinceAnswerMs !== undefined) {
       this.#sinceAnswerMs += elapsed;
     }

@@ -45,7 +45,7 @@ describe('the keepalive', () => {
     assert.equal(ticks(keepalive, within(2_000)).indexOf('ping'), within(2_000) - 1);
   });
 
-  it('counts a long pause of this process as two ticks', () => {
+  it('counts a long pause of this process as half a second', () => {
     const keepalive = make();
     ticks(keepalive, within(2_000));
     assert.equal(keepalive.waiting, true);
