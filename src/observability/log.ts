@@ -15,7 +15,7 @@ export function openLog(level: string, stream: DestinationStream = standardOutpu
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
 }
 
-/** Lines go out together, 16 kB or a tenth of a second's worth, since each write costs as much as several lines. */
+/** Lines go out together, 8 kB or a tenth of a second's worth, since each write costs as much as several lines. */
 function standardOutput(): DestinationStream {
-  return destination({ fd: 1, sync: false, minLength: 16_384, periodicFlush: 100, maxLength: MOST_WAITING });
+  return destination({ fd: 1, sync: false, minLength: 8_192, periodicFlush: 100, maxLength: MOST_WAITING });
 }
