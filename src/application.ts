@@ -258,7 +258,6 @@ async function openCluster(
     dataDir: config.dataDir,
     binary,
     members: config.cluster.members,
-    compactionMs: config.compactionMs,
     // The key that seals records must be there before the first record can be.
     prepare: prepareAccess,
     log: (level, message, details) => log[level](details ?? {}, message),

@@ -5,8 +5,6 @@ const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
 export interface EtcdSettings {
   quotaBytes?: number | undefined;
-  /** How much of its history the cluster keeps, in milliseconds; everything where not given. */
-  compactionMs?: number | undefined;
   extraArguments?: readonly string[] | undefined;
 }
 
@@ -27,7 +25,6 @@ export function etcdArguments(
   settings: EtcdSettings,
 ): string[] {
   const [server, peer] = [certificates.file('server'), certificates.file('peer')];
-  const compaction = settings.compactionMs && Math.round(settings.compactionMs / 1_000);
   return [
     `--data-dir=${member.dataDir}`,
     `--name=${member.name}`,
@@ -47,7 +44,6 @@ export function etcdArguments(
     '--auth-token=simple',
     // The least cost: passwords are random, and a sign-in at etcd's default takes 65 ms.
     '--bcrypt-cost=4',
-    ...(compaction ? ['--auto-compaction-mode=periodic', `--auto-compaction-retention=${compaction}s`] : []),
     // What came after the latest snapshot is read again at each start; 100,000 entries, the default before 3.6, cost a second.
     '--snapshot-count=10000',
     `--quota-backend-bytes=${settings.quotaBytes ?? DEFAULT_QUOTA_BYTES}`,
