@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { FIRST_CLUSTER } from './broker/model.js';
 import { Recovery } from './broker/operations/recovery.js';
 import { Removal } from './broker/operations/removal.js';
 import { Tasks } from './broker/operations/tasks.js';
@@ -8,20 +9,19 @@ import { InstanceCache } from './broker/requests/instance-cache.js';
 import { Expirer } from './broker/upkeep/expirer.js';
 import { Janitor } from './broker/upkeep/janitor.js';
 import { loadCatalog } from './catalog/catalog.js';
-import { AccessControl } from './cluster/access-control.js';
-import { AlarmWatch } from './cluster/alarm-watch.js';
+import { Cluster } from './cluster/cluster.js';
 import { Compaction, compactionFinding } from './cluster/compaction.js';
 import { withDomainErrors } from './cluster/domain-errors.js';
 import { isolationGap } from './cluster/isolation.js';
+import { Pool } from './cluster/pool.js';
 import { checkExternalCluster } from './cluster/start-up-checks.js';
-import { TenantKeys } from './cluster/tenant-keys.js';
 import type { BrokerCredentials, Config } from './config/config.js';
 import { Sealer } from './credentials/seal.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded/embedded-cluster.js';
 import { findEtcd } from './embedded/etcd-binary.js';
 import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './embedded/kept-secrets.js';
 import { isAccessChange } from './etcd/calls.js';
-import { type ClusterAddress, EtcdClient, within } from './etcd/client.js';
+import { type ClusterAddress, type EtcdClient, within } from './etcd/client.js';
 import type { Logger } from './observability/log.js';
 import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
@@ -83,38 +83,43 @@ export async function startApplication(
   };
   const { address, embedded } = await openCluster(config, log, say, prepareAccess);
   let janitor: Janitor | undefined;
-  const connection = new EtcdClient(address, (method, outcome, seconds, error) => {
-    metrics.etcdCall(method, outcome, seconds);
-    if (error?.mayBeApplied && isAccessChange(method)) {
-      janitor?.suspect();
-    }
-    if (error?.kind === 'other') {
-      // Users are told none of etcd's words, and what was not foreseen is explained by nothing else.
-      log.warn({ method, reason: error.message }, 'A call to etcd failed');
-    }
+  const cluster = new Cluster(FIRST_CLUSTER, address, {
+    log,
+    observe: (method, outcome, seconds, error) => {
+      metrics.etcdCall(method, outcome, seconds);
+      if (error?.mayBeApplied && isAccessChange(method)) {
+        janitor?.suspect();
+      }
+      if (error?.kind === 'other') {
+        // Users are told none of etcd's words, and what was not foreseen is explained by nothing else.
+        log.warn({ method, reason: error.message }, 'A call to etcd failed');
+      }
+    },
+    onAlarms: (raised) => metrics.setAlarms(raised),
   });
+  const { client } = cluster;
+  const clusters = new Pool(cluster);
   const undo: (() => Promise<unknown> | undefined)[] = [
     async () => embedded?.stop(),
-    async () => connection.close(),
+    async () => cluster.close(),
   ];
   try {
     if (config.cluster.kind === 'external') {
-      await checkExternalCluster(connection, config.cluster, say);
+      await checkExternalCluster(client, config.cluster, say);
     }
-    const isolation = await describeCluster(connection, config, say);
+    const isolation = await describeCluster(client, config, say);
     const access = await prepareAccess();
-    const keyCheck = new KeyCheck(connection);
+    const keyCheck = new KeyCheck(client);
     const seals = new Sealer(access.encryptionKeys);
     await keyCheck.verify(seals);
-    const session = new Session(connection, log);
-    const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
+    const session = new Session(client, log);
     const batches = new TransactionBatches(
-      (request, options) => connection.kv.txn(request, options),
-      () => alarms.raised.includes('NOSPACE'),
+      (request, options) => client.kv.txn(request, options),
+      () => cluster.alarms.raised.includes('NOSPACE'),
     );
     const store = new RecordStore(
-      connection,
-      new HistoryLease(connection),
+      client,
+      new HistoryLease(client),
       session,
       (kind, state) => {
         metrics.operation(kind, state);
@@ -124,37 +129,24 @@ export async function startApplication(
     );
     const records = withDomainErrors(store);
     const readiness = new ReadinessCheck(
-      connection,
+      client,
       store,
       session,
       (ready) => metrics.setReady(ready),
       isolation,
     );
-    const tenantKeys = withDomainErrors(new TenantKeys(connection));
-    const workerParts = {
-      records,
-      access: withDomainErrors(new AccessControl(connection)),
-      tenantKeys,
-      seals,
-      session,
-      log,
-    };
+    const workerParts = { records, clusters, seals, session, log };
     const tasks = new Tasks();
     const removal = new Removal(workerParts, tasks);
     const worker = new Worker(workerParts, tasks, removal);
     const recovery = new Recovery({ ...workerParts, tasks, worker, removal });
     const broker: BrokerParts = {
-      records,
-      tenantKeys,
-      seals,
-      session,
+      ...workerParts,
       tasks,
       worker,
       removal,
       cache: new InstanceCache(),
-      log,
-      clock: withDomainErrors(new ClusterClock(connection, session)),
-      trouble: () => (alarms.raised.length === 0 ? undefined : alarmRefusal(alarms.raised)),
+      clock: withDomainErrors(new ClusterClock(client, session)),
     };
     const service: OsbContext['service'] = {
       endpoints: config.advertisedEndpoints ?? address.endpoints,
@@ -173,30 +165,30 @@ export async function startApplication(
       readiness,
       refreshCounts: async () => metrics.setCounts(await store.counts(within(COUNT_TIMEOUT_MS))),
     });
-    await alarms.start();
-    undo.push(() => alarms.stop());
+    await cluster.alarms.start();
+    undo.push(() => cluster.alarms.stop());
     await session.start();
     undo.push(() => session.stop());
     recovery.start();
     undo.push(() => recovery.stop());
-    janitor = new Janitor(workerParts, (count) => metrics.setUnknownNames(count));
+    janitor = new Janitor({ records, cluster, log }, (count) => metrics.setUnknownNames(count));
     janitor.start();
     undo.push(async () => janitor?.stop());
     if (config.compactionMs !== undefined) {
-      const compaction = new Compaction(connection, config.compactionMs, log);
+      const compaction = new Compaction(client, config.compactionMs, log);
       compaction.start();
       undo.push(() => compaction.stop());
     }
-    const expirer = new Expirer(broker, workerParts.access);
+    const expirer = new Expirer(broker);
     expirer.start();
     undo.push(() => expirer.stop());
     const server = new HttpServer(app, (error) => {
-      log.error({ reason: error.message }, 'A connection could not be taken');
+      log.error({ reason: error.message }, 'A client could not be taken');
     });
     const url = await server.listen(config.port, config.host);
     service.publicUrl = config.publicUrl ?? url;
     undo.push(async () => {
-      const giveUp = setTimeout(() => connection.close(), DRAIN_MS + FAREWELL_MS);
+      const giveUp = setTimeout(() => client.close(), DRAIN_MS + FAREWELL_MS);
       giveUp.unref();
       const startedAt = performance.now();
       // The requests first: until it is answered, each may still begin an operation.
@@ -222,16 +214,14 @@ export async function startApplication(
  * @returns what does not keep tenants apart in it, if anything
  */
 async function describeCluster(
-  connection: EtcdClient,
+  client: EtcdClient,
   { cluster, compactionMs }: Config,
   say: (line: string) => void,
 ): Promise<string | undefined> {
-  const { version } = await connection.maintenance.status(within(STATUS_TIMEOUT_MS));
+  const { version } = await client.maintenance.status(within(STATUS_TIMEOUT_MS));
   const isolation = isolationGap(version, 'etcd');
   const compaction =
-    cluster.kind === 'external' && compactionMs === undefined
-      ? await compactionFinding(connection)
-      : undefined;
+    cluster.kind === 'external' && compactionMs === undefined ? await compactionFinding(client) : undefined;
   if (compaction !== undefined) {
     say(`etcd: ${compaction}`);
   }
@@ -263,10 +253,6 @@ async function openCluster(
     log: (level, message, details) => log[level](details ?? {}, message),
   });
   return { address: embedded, embedded };
-}
-
-function alarmRefusal(raised: readonly string[]): string {
-  return `No bindings are made while the etcd cluster has raised the alarm ${raised.join(', ')}, since they would not be safe. Ask its operator to make room (delete, compact, defragment) and to disarm the alarm.`;
 }
 
 interface BrokerAccess {

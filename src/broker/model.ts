@@ -9,6 +9,14 @@ import type { JsonObject } from '../catalog/types.js';
 
 export type { JsonObject } from '../catalog/types.js';
 
+/** The backing cluster that also holds the records, and that older records name none for. */
+export const FIRST_CLUSTER = 'first';
+
+/** The backing cluster that an instance or a binding lives in. */
+export function clusterOf({ cluster = FIRST_CLUSTER }: { cluster?: string }): string {
+  return cluster;
+}
+
 /** The durable changes that this broker makes, in the words of the specification. */
 export type OperationKind = 'provision' | 'update' | 'deprovision' | 'bind' | 'unbind';
 
@@ -34,6 +42,8 @@ export interface InstanceRecord {
   plan_id: string;
   /** 24 hexadecimal digits, never used twice. */
   deployment_id: string;
+  /** The backing cluster that it lives in; absent in older records, which live in the first one. */
+  cluster?: string;
   organization_guid: string;
   space_guid: string;
   context: JsonObject;
@@ -80,6 +90,8 @@ export interface BindingRecord extends AccessNames {
   binding_id: string;
   state: 'binding' | 'ready' | 'unbinding';
   deployment_id: string;
+  /** Its instance's. */
+  cluster?: string;
   attributes: BindingAttributes;
   key_space: string;
   expiry?: Expiry;

@@ -1,13 +1,13 @@
 import type { Removal } from './operations/removal.js';
 import type { Tasks } from './operations/tasks.js';
 import type { Worker } from './operations/worker.js';
-import type { BrokerLog, OwnSession, Records, Seals, SharedClock, TenantKeys, Trouble } from './ports.js';
+import type { BrokerLog, Clusters, OwnSession, Records, Seals, SharedClock } from './ports.js';
 import type { InstanceCache } from './requests/instance-cache.js';
 
 /** What the verbs (bind, unbind, …) work with. */
 export interface BrokerParts {
   records: Records;
-  tenantKeys: TenantKeys;
+  clusters: Clusters;
   seals: Seals;
   session: OwnSession;
   tasks: Tasks;
@@ -16,5 +16,4 @@ export interface BrokerParts {
   cache: InstanceCache;
   log: BrokerLog;
   clock: SharedClock;
-  trouble: Trouble;
 }

@@ -86,8 +86,8 @@ export interface Records {
     onMalformed?: OnMalformed,
   ): Promise<{ operations: OperationRecord[]; owners: ReadonlySet<string> }>;
   sessionLives(owner: string): Promise<boolean>;
-  /** The names of all roles and users that records speak of. */
-  recordedNames(): Promise<ReadonlySet<string>>;
+  /** The names of all roles and users that records of a cluster speak of. */
+  recordedNames(cluster: string): Promise<ReadonlySet<string>>;
   /** When the next binding is due to expire, by the cluster's clock in milliseconds; undefined when none is to. */
   nextDue(): Promise<number | undefined>;
   /** Bindings whose time is up by the cluster's clock. */
@@ -103,9 +103,6 @@ export interface SharedClock {
   save(): Promise<void>;
 }
 
-/** What the cluster is short of, so that bindings made now would not be safe; undefined when all is well. */
-export type Trouble = () => string | undefined;
-
 /** Called before each single step of several; throws to stop between two of them. */
 export type BeforeStep = () => void;
 
@@ -119,6 +116,27 @@ export interface AccessControl {
 export interface TenantKeys {
   count(deploymentId: string): Promise<number>;
   deleteAll(deploymentId: string, before: BeforeStep): Promise<void>;
+}
+
+/** One backing cluster, as the broker works with it. */
+export interface BackingCluster {
+  /** What the records of its instances and bindings name it by. */
+  readonly id: string;
+  readonly access: AccessControl;
+  readonly tenantKeys: TenantKeys;
+  /** Why bindings made now would not be safe (an alarm is raised); undefined when all is well. */
+  readonly alarm: string | undefined;
+}
+
+/** All backing clusters. */
+export interface Clusters {
+  /**
+   * The cluster that an instance or a binding lives in.
+   * @throws ClusterUnavailable when it is none of those that are configured
+   */
+  of(record: { cluster?: string }): BackingCluster;
+  /** The cluster for a new instance. */
+  forNewInstance(): BackingCluster;
 }
 
 export interface Seals {

@@ -1,14 +1,13 @@
-import { AccessControl } from '../cluster/access-control.js';
+import { FIRST_CLUSTER } from '../broker/model.js';
+import { Cluster } from '../cluster/cluster.js';
 import { withDomainErrors } from '../cluster/domain-errors.js';
-import { Inventory } from '../cluster/inventory.js';
 import { isolationGap } from '../cluster/isolation.js';
 import { checkExternalCluster } from '../cluster/start-up-checks.js';
-import { TenantKeys } from '../cluster/tenant-keys.js';
 import { type Config, readConfig } from '../config/config.js';
 import { type EncryptionKey, Sealer } from '../credentials/seal.js';
 import { presentEncryptionKey } from '../embedded/kept-secrets.js';
 import { runningEmbeddedCluster } from '../embedded/running.js';
-import { EtcdClient, within } from '../etcd/client.js';
+import { type EtcdClient, within } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
 import { HistoryLease } from '../records/history-lease.js';
 import { KeyCheck } from '../records/key-check.js';
@@ -17,13 +16,15 @@ import { RecordedNames } from '../records/recorded-names.js';
 
 /** How long the embedded etcd of a running broker may take to answer, in milliseconds. */
 const REACH_TIMEOUT_MS = 5_000;
+const ignore = () => undefined;
+/** The commands look at alarms once at most, and tell what they find themselves. */
+const SILENT = { info: ignore, warn: ignore, error: ignore };
 
 /** What the operator's commands work with. */
 export interface Tools {
   records: RecordStore;
-  inventory: Inventory;
-  access: AccessControl;
-  tenantKeys: TenantKeys;
+  /** The one that the commands look at. */
+  cluster: Cluster;
   recordedNames: RecordedNames;
   keyCheck: KeyCheck;
   /** What keeps the tenants of this cluster apart too little, for operators; undefined when nothing is known. */
@@ -42,24 +43,23 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
   const address =
     config.cluster.kind === 'external' ? config.cluster : await runningEmbeddedCluster(config.dataDir);
   const keys = await encryptionKeys(config);
-  const connection = new EtcdClient(address);
+  const cluster = new Cluster(FIRST_CLUSTER, address, { log: SILENT });
+  const { client } = cluster;
   // The commands change records as any replica does, but own no operation.
-  const records = new RecordStore(connection, new HistoryLease(connection), { id: 'none' });
+  const records = new RecordStore(client, new HistoryLease(client), { id: 'none' });
   try {
-    await assertUsable(config, connection, records);
+    await assertUsable(config, client, records);
   } catch (error) {
-    connection.close();
+    client.close();
     throw error;
   }
   return {
     records: withDomainErrors(records),
-    inventory: withDomainErrors(new Inventory(connection)),
-    access: withDomainErrors(new AccessControl(connection)),
-    tenantKeys: withDomainErrors(new TenantKeys(connection)),
-    recordedNames: withDomainErrors(new RecordedNames(connection)),
-    keyCheck: withDomainErrors(new KeyCheck(connection)),
+    cluster,
+    recordedNames: withDomainErrors(new RecordedNames(client)),
+    keyCheck: withDomainErrors(new KeyCheck(client)),
     isolationGap: async () => {
-      const { version } = await connection.maintenance.status(within(REACH_TIMEOUT_MS));
+      const { version } = await client.maintenance.status(within(REACH_TIMEOUT_MS));
       return isolationGap(version, 'etcd');
     },
     get seals() {
@@ -70,7 +70,7 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
       }
       return new Sealer(keys);
     },
-    close: () => connection.close(),
+    close: () => client.close(),
   };
 }
 
@@ -85,12 +85,12 @@ async function encryptionKeys({ encryptionKeys: set, dataDir }: Config): Promise
 /** Says what is wrong with the cluster before a command finds it out by an error that explains nothing. */
 async function assertUsable(
   { cluster, dataDir }: Config,
-  connection: EtcdClient,
+  client: EtcdClient,
   records: RecordStore,
 ): Promise<void> {
   if (cluster.kind === 'external') {
     // Looking must not change anything, whatever the broker itself is told to do.
-    return checkExternalCluster(connection, { ...cluster, enableAuth: false }, () => undefined);
+    return checkExternalCluster(client, { ...cluster, enableAuth: false }, () => undefined);
   }
   try {
     await records.counts(within(REACH_TIMEOUT_MS));

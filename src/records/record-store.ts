@@ -1,11 +1,12 @@
 import { MalformedRecord } from '../broker/errors.js';
-import type {
-  BindingRecord,
-  InstanceRecord,
-  OperationKind,
-  OperationRecord,
-  OperationState,
-  Stored,
+import {
+  type BindingRecord,
+  clusterOf,
+  type InstanceRecord,
+  type OperationKind,
+  type OperationRecord,
+  type OperationState,
+  type Stored,
 } from '../broker/model.js';
 import type { ChangeResult, IndexFault, OnMalformed, RecordChange, Records } from '../broker/ports.js';
 import type { Deadline, EtcdClient } from '../etcd/client.js';
@@ -128,11 +129,12 @@ export class RecordStore implements Records {
     return Number((await this.connection.kv.range(range)).count) > 0;
   }
 
-  /** The names of all roles, which are those of the users too, that bindings speak of. */
-  async recordedNames(): Promise<Set<string>> {
+  async recordedNames(cluster: string): Promise<Set<string>> {
     const names = new Set<string>();
     for await (const { value } of this.bindings()) {
-      names.add(value.role).add(value.username);
+      if (clusterOf(value) === cluster) {
+        names.add(value.role).add(value.username);
+      }
     }
     return names;
   }

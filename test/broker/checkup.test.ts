@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type CheckupParts, checkUp } from '../../src/broker/checkup/checkup.js';
-import type { BindingRecord } from '../../src/broker/model.js';
+import { type BindingRecord, FIRST_CLUSTER } from '../../src/broker/model.js';
 import { Secret } from '../../src/credentials/secret.js';
 
 describe('The checkup', () => {
@@ -25,14 +25,17 @@ describe('The checkup', () => {
         openOperations: async () => ({ operations: [], owners: new Set<string>() }),
         indexFaults: async () => [],
       },
-      inventory: {
-        roles: async () => new Map(bindings.map(({ role }, index) => [role, permission(index)])),
-        users: async () => new Map(bindings.map(({ role }) => [role, [role]])),
-        strayKeySpaces: async () => [],
-        refused: async (credentials) => {
-          const names = [...credentials].map(({ username }) => username);
-          tried.push(names);
-          return new Map(names.filter((name) => name === wrong).map((name) => [name, 'wrong password']));
+      cluster: {
+        id: FIRST_CLUSTER,
+        inventory: {
+          roles: async () => new Map(bindings.map(({ role }, index) => [role, permission(index)])),
+          users: async () => new Map(bindings.map(({ role }) => [role, [role]])),
+          strayKeySpaces: async () => [],
+          refused: async (credentials) => {
+            const names = [...credentials].map(({ username }) => username);
+            tried.push(names);
+            return new Map(names.filter((name) => name === wrong).map((name) => [name, 'wrong password']));
+          },
         },
       },
       seals: { seal: () => '', open: () => new Secret('x') },

@@ -39,8 +39,10 @@ describe('A repair, right before it changes anything,', () => {
       recordedNames: {
         current: async () => ({ names: new Set(now.names), deployments: new Set(now.deployments) }),
       },
-      access: { revoke: note('revoke'), grant: note('grant') },
-      tenantKeys: { deleteAll: note('delete') },
+      cluster: {
+        access: { revoke: note('revoke'), grant: note('grant') },
+        tenantKeys: { deleteAll: note('delete') },
+      },
     };
     return { done, parts: fake as unknown as RepairParts };
   }

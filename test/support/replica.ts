@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { AccessNames, InstanceRecord } from '../../src/broker/model.js';
+import { type AccessNames, FIRST_CLUSTER, type InstanceRecord } from '../../src/broker/model.js';
 import { Recovery } from '../../src/broker/operations/recovery.js';
 import { Removal } from '../../src/broker/operations/removal.js';
 import { Tasks } from '../../src/broker/operations/tasks.js';
@@ -8,6 +8,7 @@ import type { BrokerParts } from '../../src/broker/parts.js';
 import type { AccessControl, BeforeStep } from '../../src/broker/ports.js';
 import { InstanceCache } from '../../src/broker/requests/instance-cache.js';
 import { withDomainErrors } from '../../src/cluster/domain-errors.js';
+import { Pool } from '../../src/cluster/pool.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { keys } from '../../src/records/keys.js';
 import { InMemoryRecords, MemoryStore } from './in-memory-records.js';
@@ -99,14 +100,15 @@ export class Replica {
       open: (text: string) => new Secret(text),
     };
     const records = withDomainErrors(this.records);
-    const shared = { records, access, tenantKeys, seals, session, log };
+    const clusters = new Pool({ id: FIRST_CLUSTER, access, tenantKeys, alarm: undefined });
+    const shared = { records, clusters, seals, session, log };
     const tasks = new Tasks();
     const removal = new Removal(shared, tasks);
     const worker = new Worker(shared, tasks, removal);
     this.recovery = new Recovery({ ...shared, tasks, removal, worker });
     const clock = { now: async () => 0, tick: async () => undefined, save: async () => undefined };
     const cache = new InstanceCache();
-    this.parts = { ...shared, tasks, removal, worker, cache, clock, trouble: () => undefined };
+    this.parts = { ...shared, tasks, removal, worker, cache, clock };
   }
 
   /** Ends as with SIGKILL: no call takes effect any more, and the session runs out. */

@@ -1,5 +1,11 @@
 import type { Secret } from '../../credentials/secret.js';
-import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
+import {
+  type BindingRecord,
+  clusterOf,
+  type InstanceRecord,
+  type OperationRecord,
+  type Stored,
+} from '../model.js';
 import type { IndexFault, OnMalformed, Seals } from '../ports.js';
 import { compare, type Difference, type FoundPermission, type Recorded } from './oracle.js';
 
@@ -27,7 +33,7 @@ export interface ClusterInventory {
 
 export interface CheckupParts {
   records: ReadableRecords;
-  inventory: ClusterInventory;
+  cluster: { readonly id: string; readonly inventory: ClusterInventory };
   seals: Seals;
 }
 
@@ -70,13 +76,14 @@ export async function checkUp(
 }
 
 async function look(
-  { records, inventory, seals }: CheckupParts,
+  { records, cluster, seals }: CheckupParts,
   mostSignIns: number,
   suspects: ReadonlySet<string> = new Set(),
 ): Promise<Checkup> {
+  const { inventory } = cluster;
   // Signing in takes etcd longest, so it begins first and goes on while the rest is read. Roles and users follow side
   // by side: etcd answers reads while it computes the hashes of passwords.
-  const signingIn = signIn({ records, inventory, seals }, mostSignIns, suspects);
+  const signingIn = signIn({ records, cluster, seals }, mostSignIns, suspects);
   // What exists is read before what is recorded: a record is written before what it speaks of is made.
   const [roles, users, { refused, signIns }] = await Promise.all([
     inventory.roles(),
@@ -85,10 +92,12 @@ async function look(
   ]);
   const recorded = await readRecords(records);
   const { bindings, instances } = recorded;
-  const known = [...instances, ...bindings].map(({ deployment_id }) => deployment_id);
+  const known = [...instances, ...bindings]
+    .filter((record) => clusterOf(record) === cluster.id)
+    .map(({ deployment_id }) => deployment_id);
   const strayKeySpaces = await inventory.strayKeySpaces(known);
   return {
-    differences: compare(recorded, { roles, users, refused, strayKeySpaces }),
+    differences: compare(recorded, { cluster: cluster.id, roles, users, refused, strayKeySpaces }),
     instances: instances.length,
     bindings: bindings.length,
     underWay: recorded.open.size,
@@ -98,15 +107,16 @@ async function look(
 
 /** Tries the credentials of bindings. Each binding's password that can't be opened counts as refused. */
 async function signIn(
-  { records, inventory, seals }: CheckupParts,
+  { records, cluster, seals }: CheckupParts,
   most: number,
   suspects: ReadonlySet<string>,
 ): Promise<{ refused: Map<string, string>; signIns: number }> {
   const lost = new Map<string, string>();
   // Malformed records are told when all records are read, below.
-  const bindings = await collect(records.bindings(undefined, () => undefined));
+  const all = await collect(records.bindings(undefined, () => undefined));
+  const bindings = all.filter((binding) => clusterOf(binding) === cluster.id);
   const tried = sample([...openCredentials(bindings, seals, lost)], most, suspects);
-  const refused = await inventory.refused(tried);
+  const refused = await cluster.inventory.refused(tried);
   return { refused: new Map([...refused, ...lost]), signIns: tried.length };
 }
 

@@ -1,4 +1,10 @@
-import type { AccessNames, BindingRecord, InstanceRecord, OperationRecord } from '../model.js';
+import {
+  type AccessNames,
+  type BindingRecord,
+  clusterOf,
+  type InstanceRecord,
+  type OperationRecord,
+} from '../model.js';
 import { operationOf } from '../operations/operations.js';
 import type { IndexFault } from '../ports.js';
 
@@ -15,6 +21,8 @@ export interface FoundPermission {
 
 /** What there is in the cluster beside the records. Only names of this broker's kind appear. */
 export interface Found {
+  /** The cluster's id: only what records say of this one is compared. */
+  cluster: string;
   roles: ReadonlyMap<string, readonly FoundPermission[]>;
   /** The roles of each user. */
   users: ReadonlyMap<string, readonly string[]>;
@@ -80,7 +88,11 @@ export function compare(recorded: Recorded, found: Found): Difference[] {
         detail: 'no such instance is recorded',
         binding,
       });
-    } else if (binding.work === undefined && binding.state === 'ready') {
+    } else if (
+      clusterOf(binding) === found.cluster &&
+      binding.work === undefined &&
+      binding.state === 'ready'
+    ) {
       differences.push(...(binding.expired ? compareExpired(binding, found) : compareReady(binding, found)));
     }
   }
@@ -150,8 +162,9 @@ function compareExpired(binding: BindingRecord, { roles, users }: Found): Differ
 }
 
 /** What no record speaks of. A binding that is being made or removed has its record all the while. */
-function strays({ bindings }: Recorded, { roles, users, strayKeySpaces }: Found): Difference[] {
-  const named = new Set(bindings.flatMap(({ role, username }) => [role, username]));
+function strays({ bindings }: Recorded, { cluster, roles, users, strayKeySpaces }: Found): Difference[] {
+  const here = bindings.filter((binding) => clusterOf(binding) === cluster);
+  const named = new Set(here.flatMap(({ role, username }) => [role, username]));
   const stray = (kind: DifferenceKind, names: Iterable<string>): Difference[] =>
     [...names]
       .filter((name) => !named.has(name))

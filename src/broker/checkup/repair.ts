@@ -18,8 +18,7 @@ export interface RepairParts {
   recordedNames: {
     current(): Promise<{ names: ReadonlySet<string>; deployments: ReadonlySet<string> }>;
   };
-  access: AccessControl;
-  tenantKeys: TenantKeys;
+  cluster: { readonly access: AccessControl; readonly tenantKeys: TenantKeys };
   seals: Seals;
 }
 
@@ -34,7 +33,7 @@ const CHANGED = 'nothing to do: it has changed meanwhile';
  */
 export async function repair(parts: RepairParts, difference: Difference): Promise<string> {
   const { kind, what } = difference;
-  const { records, access, recordedNames } = parts;
+  const { records, cluster, recordedNames } = parts;
   switch (kind) {
     case 'malformed record':
       await records.dropMalformed(what);
@@ -53,7 +52,7 @@ export async function repair(parts: RepairParts, difference: Difference): Promis
       if ((await recordedNames.current()).names.has(what)) {
         return CHANGED;
       }
-      await access.revoke({ role: what, username: what }, UNINTERRUPTED);
+      await cluster.access.revoke({ role: what, username: what }, UNINTERRUPTED);
       return 'removed';
     case 'stray keys':
       return deleteKeys(parts, what);
@@ -69,7 +68,10 @@ export async function repair(parts: RepairParts, difference: Difference): Promis
 }
 
 /** Makes role and user as the record says. Starting from nothing, so that what was added by hand is gone too. */
-async function remake({ records, access, seals }: RepairParts, seen: BindingRecord): Promise<string> {
+async function remake(
+  { records, cluster: { access }, seals }: RepairParts,
+  seen: BindingRecord,
+): Promise<string> {
   const stored = await records.readBinding(seen.instance_id, seen.binding_id);
   if (stored?.value.state !== 'ready' || stored.value.expired) {
     return CHANGED;
@@ -80,7 +82,10 @@ async function remake({ records, access, seals }: RepairParts, seen: BindingReco
   return 'role and user made again as recorded; clients sign in again';
 }
 
-async function endExpired({ records, access }: RepairParts, seen: BindingRecord): Promise<string> {
+async function endExpired(
+  { records, cluster: { access } }: RepairParts,
+  seen: BindingRecord,
+): Promise<string> {
   const stored = await records.readBinding(seen.instance_id, seen.binding_id);
   if (stored?.value.username !== seen.username || !stored.value.expired) {
     return CHANGED;
@@ -89,7 +94,10 @@ async function endExpired({ records, access }: RepairParts, seen: BindingRecord)
   return 'removed';
 }
 
-async function deleteKeys({ recordedNames, tenantKeys }: RepairParts, prefix: string): Promise<string> {
+async function deleteKeys(
+  { recordedNames, cluster: { tenantKeys } }: RepairParts,
+  prefix: string,
+): Promise<string> {
   const [id, keySpace] = prefix.slice(DEPLOYMENTS.length).split('/') as [string, string];
   if ((await recordedNames.current()).deployments.has(id)) {
     return CHANGED;
@@ -99,7 +107,10 @@ async function deleteKeys({ recordedNames, tenantKeys }: RepairParts, prefix: st
   return 'keys deleted';
 }
 
-async function dropBinding({ records, access }: RepairParts, seen: BindingRecord): Promise<string> {
+async function dropBinding(
+  { records, cluster: { access } }: RepairParts,
+  seen: BindingRecord,
+): Promise<string> {
   const { instance_id, binding_id } = seen;
   const stored = await records.readBinding(instance_id, binding_id);
   if (stored === undefined || (await records.readInstance(instance_id)) !== undefined) {

@@ -1,12 +1,12 @@
 import type { Secret } from '../../credentials/secret.js';
 import { NoSpace } from '../errors.js';
 import type { BindingRecord, OperationRecord, Stored, Work } from '../model.js';
-import type { AccessControl, BeforeStep, Records, Seals } from '../ports.js';
+import type { BeforeStep, Clusters, Records, Seals } from '../ports.js';
 import { finish, operationOf } from './operations.js';
 
 export interface BindingStepParts {
   records: Records;
-  access: AccessControl;
+  clusters: Clusters;
   seals: Seals;
 }
 
@@ -43,7 +43,7 @@ export async function stepBinding(
 }
 
 async function make(
-  { access, records, seals }: BindingStepParts,
+  { clusters, records, seals }: BindingStepParts,
   stored: Stored<BindingRecord>,
   work: Work,
   before: BeforeStep,
@@ -59,7 +59,7 @@ async function make(
     const result = await records.change({ binding: { ...placeOf(stored), next } });
     return { current: result.done ? { value: next, revision: result.revision } : result.binding };
   }
-  await access.grant(rest, password, before);
+  await clusters.of(rest).access.grant(rest, password, before);
   before();
   const ended = finish(operationOf(work, rest), 'succeeded');
   const next: BindingRecord = { ...rest, state: 'ready' };
@@ -68,12 +68,12 @@ async function make(
 }
 
 async function remove(
-  { access, records }: BindingStepParts,
+  { clusters, records }: BindingStepParts,
   stored: Stored<BindingRecord>,
   work: Work,
   before: BeforeStep,
 ): Promise<StepOutcome<BindingRecord>> {
-  await access.revoke(stored.value, before);
+  await clusters.of(stored.value).access.revoke(stored.value, before);
   before();
   const operation = operationOf(work, stored.value);
   const ended = finish(operation, work.failure === undefined ? 'succeeded' : 'failed', work.failure);

@@ -1,14 +1,6 @@
 import { StillInProgress } from '../errors.js';
 import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
-import type {
-  AccessControl,
-  BeforeStep,
-  BrokerLog,
-  ChangeResult,
-  OwnSession,
-  Records,
-  TenantKeys,
-} from '../ports.js';
+import type { BeforeStep, BrokerLog, ChangeResult, Clusters, OwnSession, Records } from '../ports.js';
 import { ANSWER_WITHIN_MS, HOLD_MS } from '../times.js';
 import type { StepOutcome } from './binding-steps.js';
 import { DELETED_MEANWHILE, finish, operationOf } from './operations.js';
@@ -16,8 +8,7 @@ import type { Tasks } from './tasks.js';
 
 export interface RemovalParts {
   records: Records;
-  access: AccessControl;
-  tenantKeys: TenantKeys;
+  clusters: Clusters;
   session: OwnSession;
   log: BrokerLog;
 }
@@ -80,9 +71,9 @@ export class Removal {
   }
 
   /** First nobody can write any more, then the keys go: what is deleted stays deleted. */
-  async #empty({ instance_id, deployment_id }: InstanceRecord, before: BeforeStep): Promise<void> {
-    await this.#removeBindings(instance_id, before);
-    await this.parts.tenantKeys.deleteAll(deployment_id, before);
+  async #empty(instance: InstanceRecord, before: BeforeStep): Promise<void> {
+    await this.#removeBindings(instance.instance_id, before);
+    await this.parts.clusters.of(instance).tenantKeys.deleteAll(instance.deployment_id, before);
   }
 
   async #removeBindings(instanceId: string, before: BeforeStep): Promise<void> {
@@ -135,6 +126,7 @@ export class Removal {
    */
   async #removeBinding(first: Stored<BindingRecord>, before: BeforeStep, failure: string): Promise<void> {
     const { instance_id, binding_id } = first.value;
+    const { access } = this.parts.clusters.of(first.value);
     const hold = await this.tasks.hold({ instance_id, binding_id }, HOLD_MS);
     try {
       let stored: Stored<BindingRecord> | undefined = first;
@@ -143,12 +135,12 @@ export class Removal {
         const isBeingMade =
           stored.value.state === 'binding' && (!hold.isQuiet || (await this.#isAnothers(stored.value)));
         if (!isBeingMade) {
-          await this.parts.access.revoke(stored.value, before);
+          await access.revoke(stored.value, before);
           before();
         }
         const result: ChangeResult = await this.#drop(stored, failure);
         if (isBeingMade && result.done) {
-          await this.parts.access.revoke(stored.value, this.tasks.unlessStopping);
+          await access.revoke(stored.value, this.tasks.unlessStopping);
         }
         stored = result.done ? undefined : result.binding;
       }

@@ -109,7 +109,7 @@ export class Worker {
       return undefined;
     }
     if (isBinding(mine)) {
-      await this.parts.access.revoke(mine.value, task.unlessStopping);
+      await this.parts.clusters.of(mine.value).access.revoke(mine.value, task.unlessStopping);
     }
     return endWithRecord(mine.value.work);
   }

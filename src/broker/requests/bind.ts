@@ -73,10 +73,6 @@ async function create(parts: BrokerParts, request: BindRequest): Promise<BindAns
   const { instance_id, binding_id, attributes, acceptsIncomplete, signal } = request;
   const until = performance.now() + ANSWER_WITHIN_MS;
   tasks.assertRoom('creation');
-  const trouble = parts.trouble();
-  if (trouble !== undefined) {
-    throw new Refused(new Unavailable(trouble));
-  }
   let isFresh = cache.get(instance_id) === undefined;
   let instance = cache.get(instance_id) ?? (await records.readInstance(instance_id));
   let application = rotatedApplication(attributes);
@@ -97,6 +93,10 @@ async function create(parts: BrokerParts, request: BindRequest): Promise<BindAns
     }
     if (!isBindable(instance.value, attributes)) {
       throw new Refused(new InvalidRequest('service_id and plan_id must be those of the service instance.'));
+    }
+    const { alarm } = parts.clusters.of(instance.value);
+    if (alarm !== undefined) {
+      throw new Refused(new Unavailable(alarm));
     }
     const operation = openOperation('bind', { instance_id, binding_id }, session.id);
     const next = await newBinding(parts, instance.value, { ...attributes, parameters }, operation, {
@@ -192,7 +192,7 @@ function refuse(error: unknown): never {
 /** The record of a new binding, with the names of all that will exist in etcd for it. */
 async function newBinding(
   { seals, clock }: BrokerParts,
-  { deployment_id }: InstanceRecord,
+  { deployment_id, cluster }: InstanceRecord,
   attributes: BindingAttributes,
   operation: OperationRecord,
   { key_space, access, expires_in }: BindParameters,
@@ -207,6 +207,7 @@ async function newBinding(
     binding_id: operation.binding_id as string,
     state: 'binding',
     deployment_id,
+    ...(cluster === undefined ? {} : { cluster }),
     attributes,
     role: name,
     username: name,

@@ -22,7 +22,7 @@ export interface DeprovisionRequest {
  * @throws AsyncRequired when there are too many keys to delete before the answer is due
  */
 export async function deprovision(parts: BrokerParts, request: DeprovisionRequest): Promise<DeleteAnswer> {
-  const { records, session, tasks, worker, removal, cache, tenantKeys } = parts;
+  const { records, session, tasks, worker, removal, cache, clusters } = parts;
   const { instance_id, acceptsIncomplete } = request;
   tasks.assertRoom('removal');
   let stored = await records.readInstance(instance_id);
@@ -42,7 +42,10 @@ export async function deprovision(parts: BrokerParts, request: DeprovisionReques
       const waiting = { acceptsIncomplete, began: false };
       return conclude(await awaitEnd(parts, { instance_id }, work, waiting), work);
     }
-    const mode = deletionMode(await tenantKeys.count(stored.value.deployment_id), acceptsIncomplete);
+    const mode = deletionMode(
+      await clusters.of(stored.value).tenantKeys.count(stored.value.deployment_id),
+      acceptsIncomplete,
+    );
     const operation = openOperation('deprovision', { instance_id }, session.id);
     const deprovisioning = workOf(operation);
     const next: InstanceRecord = { ...stored.value, state: 'deprovisioning', work: deprovisioning };

@@ -34,6 +34,7 @@ export async function provision(
     instance_id,
     state: 'ready',
     deployment_id: randomBytes(12).toString('hex'),
+    cluster: parts.clusters.forNewInstance().id,
     ...attributes,
     created_at: operation.started_at,
     updated_at: operation.started_at,

@@ -1,6 +1,5 @@
 import { Periodic } from '../../periodic.js';
 import type { BrokerParts } from '../parts.js';
-import type { AccessControl } from '../ports.js';
 
 const LOOK_MS = 1_000;
 
@@ -15,10 +14,7 @@ const LOOK_MS = 1_000;
 export class Expirer {
   readonly #periodic: Periodic;
 
-  constructor(
-    readonly parts: Pick<BrokerParts, 'records' | 'clock' | 'log'>,
-    readonly access: Pick<AccessControl, 'revoke'>,
-  ) {
+  constructor(readonly parts: Pick<BrokerParts, 'records' | 'clock' | 'clusters' | 'log'>) {
     this.#periodic = new Periodic({
       what: 'Looking for expired bindings',
       intervalMs: LOOK_MS,
@@ -61,13 +57,13 @@ export class Expirer {
   }
 
   async #expire(instanceId: string, bindingId: string): Promise<void> {
-    const { records, log } = this.parts;
+    const { records, clusters, log } = this.parts;
     const stored = await records.readBinding(instanceId, bindingId);
     // A binding that is still being made, or is being removed, is its session's.
     if (stored?.value.state !== 'ready' || stored.value.expired) {
       return;
     }
-    await this.access.revoke(stored.value, () => undefined);
+    await clusters.of(stored.value).access.revoke(stored.value, () => undefined);
     const result = await records.change({
       binding: {
         instance_id: instanceId,

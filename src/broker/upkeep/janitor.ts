@@ -1,5 +1,5 @@
 import { Periodic } from '../../periodic.js';
-import type { AccessControl, BrokerLog, Records } from '../ports.js';
+import type { BackingCluster, BrokerLog, Records } from '../ports.js';
 import { decideSweep } from './sweep-decision.js';
 
 const LOOK_MS = 3_000;
@@ -11,12 +11,13 @@ const LATE_MS = 20_000;
 
 export interface JanitorParts {
   records: Pick<Records, 'recordedNames'>;
-  access: Pick<AccessControl, 'names' | 'revoke'>;
+  /** The one that it looks after. */
+  cluster: Pick<BackingCluster, 'id'> & { access: Pick<BackingCluster['access'], 'names' | 'revoke'> };
   log: BrokerLog;
 }
 
 /**
- * Removes roles and users that no record names.
+ * Removes roles and users of a cluster that no record of it names.
  *
  * Names are recorded before they are made and never used twice, so what is not recorded is waste: left by a call that
  * reached etcd late, after its operation was over (a member that hung, a network that held it back). Many at once are
@@ -66,13 +67,13 @@ export class Janitor {
    * @throws Error when the records could not be read whole; nothing is removed then
    */
   async sweep(): Promise<string[]> {
-    const { records, access, log } = this.parts;
+    const { records, cluster, log } = this.parts;
     // What exists is listed first: what is recorded afterwards was recorded when it was made, or is over.
-    const existing = await access.names();
-    const { remove, held } = decideSweep(existing, await records.recordedNames());
+    const existing = await cluster.access.names();
+    const { remove, held } = decideSweep(existing, await records.recordedNames(cluster.id));
     this.#tell(held.length);
     for (const name of remove) {
-      await access.revoke({ role: name, username: name }, () => undefined);
+      await cluster.access.revoke({ role: name, username: name }, () => undefined);
     }
     if (remove.length > 0) {
       log.info({ count: remove.length }, 'Roles or users that no record names were removed');

@@ -11,10 +11,13 @@ describe('The janitor', () => {
     const janitor = new Janitor(
       {
         records: { recordedNames },
-        access: {
-          names: async () => ({ roles: new Set(names), users: new Set(names) }),
-          revoke: async ({ role }) => {
-            names.delete(role);
+        cluster: {
+          id: 'first',
+          access: {
+            names: async () => ({ roles: new Set(names), users: new Set(names) }),
+            revoke: async ({ role }) => {
+              names.delete(role);
+            },
           },
         },
         log: { info: () => undefined, warn: () => undefined, error: (_details, text) => errors.push(text) },

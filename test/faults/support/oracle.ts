@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { checkUp } from '../../../src/broker/checkup/checkup.js';
-import type { BindingRecord, InstanceRecord, OperationRecord } from '../../../src/broker/model.js';
+import {
+  type BindingRecord,
+  FIRST_CLUSTER,
+  type InstanceRecord,
+  type OperationRecord,
+} from '../../../src/broker/model.js';
 import { Inventory as ClusterInventory } from '../../../src/cluster/inventory.js';
 import { readConfig } from '../../../src/config/config.js';
 import { Sealer } from '../../../src/credentials/seal.js';
@@ -220,7 +225,7 @@ async function findByProduct(cluster: TestCluster, encryptionKeys: readonly stri
   });
   const { differences } = await checkUp({
     records,
-    inventory: new ClusterInventory(cluster.root),
+    cluster: { id: FIRST_CLUSTER, inventory: new ClusterInventory(cluster.root) },
     seals: new Sealer(keyring),
   });
   return differences.map(({ kind, what, detail }) => `check says: ${kind}: ${what}: ${detail}`);
