@@ -19,7 +19,7 @@ type State =
   | { name: 'idle' }
   | { name: 'connecting'; opening: Promise<Connection>; cancel: AbortController }
   | { name: 'open'; opening: Promise<Connection>; connection: Connection }
-  | { name: 'waiting'; timer: NodeJS.Timeout; reason: Error }
+  | { name: 'waiting'; timer: NodeJS.Timeout; reason: TransportError }
   | { name: 'closed' };
 
 /**
@@ -168,11 +168,13 @@ export class Endpoint {
     this.#state = {
       name: 'waiting',
       timer,
-      reason: reason ?? lost(this.target, 'the connection was closed'),
+      reason: lost(this.target, reason?.message ?? 'the connection was closed'),
     };
   }
 }
 
 function lost({ host, port }: ConnectionTarget, text: string): TransportError {
-  return new TransportError(Status.UNAVAILABLE, `${host}:${port}: ${text}`, 'not sent');
+  const where = `${host}:${port}: `;
+  // What comes from the transport may name the endpoint already.
+  return new TransportError(Status.UNAVAILABLE, text.startsWith(where) ? text : where + text, 'not sent');
 }
