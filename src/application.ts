@@ -8,8 +8,7 @@ import { Janitor } from './broker/upkeep/janitor.js';
 import { loadCatalog } from './catalog/catalog.js';
 import { AccessControl } from './cluster/access-control.js';
 import { AlarmWatch } from './cluster/alarm-watch.js';
-import { type ClusterAddress, Connection, within } from './cluster/connection.js';
-import { EtcdError } from './cluster/etcd-errors.js';
+import { withDomainErrors } from './cluster/domain-errors.js';
 import { checkExternalCluster } from './cluster/start-up-checks.js';
 import { TenantKeys } from './cluster/tenant-keys.js';
 import type { BrokerCredentials, Config } from './config/config.js';
@@ -17,6 +16,8 @@ import { Sealer } from './credentials/seal.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded/embedded-cluster.js';
 import { findEtcd } from './embedded/etcd-binary.js';
 import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './embedded/kept-secrets.js';
+import { isAccessChange } from './etcd/calls.js';
+import { type ClusterAddress, EtcdClient, within } from './etcd/client.js';
 import type { Logger } from './observability/log.js';
 import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
@@ -68,9 +69,9 @@ export async function startApplication(
   const metrics = new Metrics();
   const { address, embedded } = await openCluster(config, log, say);
   let janitor: Janitor | undefined;
-  const connection = new Connection(address, (method, outcome, seconds) => {
+  const connection = new EtcdClient(address, (method, outcome, seconds, error) => {
     metrics.etcdCall(method, outcome, seconds);
-    if (outcome === 'timeout' || outcome === 'unavailable') {
+    if (error?.mayBeApplied && isAccessChange(method)) {
       janitor?.suspect();
     }
   });
@@ -86,17 +87,18 @@ export async function startApplication(
     const seals = new Sealer(access.encryptionKeys);
     const session = new Session(connection, log);
     const alarms = new AlarmWatch(connection, log, (raised) => metrics.setAlarms(raised));
-    const records = new RecordStore(
+    const store = new RecordStore(
       connection,
       new HistoryLease(connection),
       session,
       (kind, state) => metrics.operation(kind, state),
       () => alarms.raised.includes('NOSPACE'),
     );
-    const tenantKeys = new TenantKeys(connection);
+    const records = withDomainErrors(store);
+    const tenantKeys = withDomainErrors(new TenantKeys(connection));
     const workerParts = {
       records,
-      access: new AccessControl(connection),
+      access: withDomainErrors(new AccessControl(connection)),
       tenantKeys,
       seals,
       session,
@@ -112,9 +114,8 @@ export async function startApplication(
       worker,
       cache: new InstanceCache(),
       log,
-      clock: new ClusterClock(connection, session),
+      clock: withDomainErrors(new ClusterClock(connection, session)),
       trouble: () => (alarms.raised.length === 0 ? undefined : alarmRefusal(alarms.raised)),
-      isNoSpace: (error) => error instanceof EtcdError && error.kind === 'no-space',
     };
     const service: OsbContext['service'] = {
       endpoints: config.advertisedEndpoints ?? address.endpoints,
@@ -130,8 +131,8 @@ export async function startApplication(
       trustProxy: config.trustProxy,
       log,
       metrics,
-      readiness: new ReadinessCheck(connection, records, session, (ready) => metrics.setReady(ready)),
-      refreshCounts: async () => metrics.setCounts(await records.counts(within(COUNT_TIMEOUT_MS))),
+      readiness: new ReadinessCheck(connection, store, session, (ready) => metrics.setReady(ready)),
+      refreshCounts: async () => metrics.setCounts(await store.counts(within(COUNT_TIMEOUT_MS))),
     });
     await alarms.start();
     undo.push(() => alarms.stop());

@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util';
+import { ClusterUnavailable } from './broker/errors.js';
 import { check } from './cli/check.js';
 import { operations } from './cli/operations.js';
 import { printable, terminal } from './cli/output.js';
 import { reseal } from './cli/reseal.js';
 import { openTools } from './cli/tools.js';
-import { EtcdError } from './cluster/etcd-errors.js';
+import { EtcdError } from './etcd/errors.js';
 
 const HELP = `Usage: compose-etcd-broker [command] [options]
 
@@ -78,8 +79,9 @@ function parse(args: string[]) {
 
 /** etcd's own words say neither that they are etcd's nor how they came here. */
 function explain(error: Error): string {
-  return error instanceof EtcdError
-    ? `The command was given up, since etcd failed: ${error.message}. Run it again.`
+  const failure = error instanceof ClusterUnavailable ? error.cause : error;
+  return failure instanceof EtcdError
+    ? `The command was given up, since etcd failed: ${failure.message}. Run it again.`
     : error.message;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Every way in which a request to the broker can fail, named as the specification names it ("Service Broker
- * Errors"). Each `message` is shown to users. `osb/errors.ts` alone turns these into status codes.
+ * Errors"). Each `message` is shown to users. `osb/http/errors.ts` alone turns these into status codes.
  */
 export class BrokerError extends Error {
   constructor(message: string, options?: ErrorOptions) {
@@ -43,6 +43,46 @@ export class UnsupportedUpdate extends BrokerError {}
 
 /** The cluster does not answer, or refuses for now. The same request may succeed later. */
 export class Unavailable extends BrokerError {}
+
+/** The cluster failed. What it said itself is the `cause`, for the operator. */
+export class ClusterUnavailable extends Unavailable {
+  constructor(
+    options?: ErrorOptions,
+    message = 'The etcd cluster does not answer. Try again in a few seconds.',
+  ) {
+    super(message, options);
+  }
+}
+
+/** The cluster has no space left. Whether what was to be written was written is not known: read it back. */
+export class NoSpace extends ClusterUnavailable {
+  constructor(options?: ErrorOptions) {
+    super(
+      options,
+      'The etcd cluster has no space left, so nothing can be created now. Ask its operator to make room: delete what is not needed, compact, defragment and disarm the NOSPACE alarm.',
+    );
+  }
+}
+
+/** The cluster refuses the broker's own user. */
+export class ClusterRefuses extends ClusterUnavailable {
+  constructor(options?: ErrorOptions) {
+    super(
+      options,
+      "The etcd cluster refuses the service broker's user. Ask the operator to check ETCD_USERNAME, ETCD_PASSWORD and that user's root role.",
+    );
+  }
+}
+
+/** This replica may no longer work on an operation, which goes on elsewhere or later. */
+export class SessionLost extends Unavailable {
+  constructor() {
+    super('The service broker has lost its session with etcd. Try again in a few seconds.');
+  }
+}
+
+/** The key that sealed a text is not among those configured, or the text was changed. */
+export class SealError extends BrokerError {}
 
 /** The operation goes on, but the platform's patience would end first. */
 export class StillInProgress extends BrokerError {}

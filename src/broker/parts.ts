@@ -1,14 +1,5 @@
 import type { Worker } from './operations/worker.js';
-import type {
-  BrokerLog,
-  IsNoSpace,
-  OwnSession,
-  Records,
-  Seals,
-  SharedClock,
-  TenantKeys,
-  Trouble,
-} from './ports.js';
+import type { BrokerLog, OwnSession, Records, Seals, SharedClock, TenantKeys, Trouble } from './ports.js';
 import type { InstanceCache } from './requests/instance-cache.js';
 
 /** What the verbs (bind, unbind, …) work with. */
@@ -22,5 +13,4 @@ export interface BrokerParts {
   log: BrokerLog;
   clock: SharedClock;
   trouble: Trouble;
-  isNoSpace: IsNoSpace;
 }

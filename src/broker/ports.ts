@@ -80,9 +80,6 @@ export interface SharedClock {
 /** What the cluster is short of, so that bindings made now would not be safe; undefined when all is well. */
 export type Trouble = () => string | undefined;
 
-/** The records could not be written since etcd has no space left. Nothing was written. */
-export type IsNoSpace = (error: unknown) => boolean;
-
 /** Called before each single step of several; throws to stop between two of them. */
 export type BeforeStep = () => void;
 

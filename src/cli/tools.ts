@@ -1,6 +1,5 @@
 import { AccessControl } from '../cluster/access-control.js';
-import { Connection, within } from '../cluster/connection.js';
-import { EtcdError } from '../cluster/etcd-errors.js';
+import { withDomainErrors } from '../cluster/domain-errors.js';
 import { Inventory } from '../cluster/inventory.js';
 import { checkExternalCluster } from '../cluster/start-up-checks.js';
 import { TenantKeys } from '../cluster/tenant-keys.js';
@@ -8,6 +7,8 @@ import { type Config, readConfig } from '../config/config.js';
 import { type EncryptionKey, Sealer } from '../credentials/seal.js';
 import { presentEncryptionKey } from '../embedded/kept-secrets.js';
 import { runningEmbeddedCluster } from '../embedded/running.js';
+import { EtcdClient, within } from '../etcd/client.js';
+import { EtcdError } from '../etcd/errors.js';
 import { HistoryLease } from '../records/history-lease.js';
 import { RecordStore } from '../records/record-store.js';
 
@@ -34,7 +35,7 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
   const address =
     config.cluster.kind === 'external' ? config.cluster : await runningEmbeddedCluster(config.dataDir);
   const keys = await encryptionKeys(config);
-  const connection = new Connection(address);
+  const connection = new EtcdClient(address);
   // The commands change records as any replica does, but own no operation.
   const records = new RecordStore(connection, new HistoryLease(connection), { id: 'none' });
   try {
@@ -44,10 +45,10 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     throw error;
   }
   return {
-    records,
-    inventory: new Inventory(connection),
-    access: new AccessControl(connection),
-    tenantKeys: new TenantKeys(connection),
+    records: withDomainErrors(records),
+    inventory: withDomainErrors(new Inventory(connection)),
+    access: withDomainErrors(new AccessControl(connection)),
+    tenantKeys: withDomainErrors(new TenantKeys(connection)),
     get seals() {
       if (keys.length === 0) {
         throw new Error(
@@ -71,7 +72,7 @@ async function encryptionKeys({ encryptionKeys: set, dataDir }: Config): Promise
 /** Says what is wrong with the cluster before a command finds it out by an error that explains nothing. */
 async function assertUsable(
   { cluster, dataDir }: Config,
-  connection: Connection,
+  connection: EtcdClient,
   records: RecordStore,
 ): Promise<void> {
   if (cluster.kind === 'external') {

@@ -1,8 +1,9 @@
 import { Permission } from 'etcd3';
 import type { AccessNames } from '../broker/model.js';
 import type { Secret } from '../credentials/secret.js';
-import type { Connection } from './connection.js';
-import { EtcdError, type EtcdErrorKind } from './etcd-errors.js';
+import type { EtcdClient } from '../etcd/client.js';
+import { EtcdError, type EtcdErrorKind } from '../etcd/errors.js';
+import { rangeOfPrefix } from '../etcd/ranges.js';
 
 /** All roles and users of this broker carry this prefix, the deployment's id and a random part. */
 const NAME = /^d-[0-9a-f]{24}-[0-9a-f]{16}$/;
@@ -20,7 +21,7 @@ export type BeforeStep = () => void;
  * asked for.
  */
 export class AccessControl {
-  constructor(readonly connection: Connection) {}
+  constructor(readonly connection: EtcdClient) {}
 
   /** The names of this broker's roles and users that exist; others are not its business. */
   async names(): Promise<Set<string>> {
@@ -43,11 +44,7 @@ export class AccessControl {
         before();
         return auth.roleGrantPermission({
           name: names.role,
-          perm: {
-            permType: permissionOf(names),
-            key: Buffer.from(names.key_prefix),
-            range_end: endOf(names.key_prefix),
-          },
+          perm: { permType: permissionOf(names), ...rangeOfPrefix(names.key_prefix) },
         });
       }),
       Promise.all([role, user]).then(() => {
@@ -94,13 +91,6 @@ function permissionOf({ access }: AccessNames): keyof typeof Permission {
   return Permission[
     access === 'readonly' ? Permission.Read : Permission.Readwrite
   ] as keyof typeof Permission;
-}
-
-/** Every prefix ends with `/`, so the range ends where `/` would be `0`, and `…/a/` never covers `…/ab/`. */
-function endOf(prefix: string): Buffer {
-  const end = Buffer.from(prefix, 'utf8');
-  end[end.length - 1] = '0'.charCodeAt(0);
-  return end;
 }
 
 /** Waits for every one, so that no step is still under way when the caller gives up; then throws what went wrong. */

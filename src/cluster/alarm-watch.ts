@@ -1,4 +1,4 @@
-import { type Connection, within } from './connection.js';
+import { type EtcdClient, within } from '../etcd/client.js';
 
 const LOOK_MS = 1_000;
 const TIMEOUT_MS = 3_000;
@@ -27,7 +27,7 @@ export class AlarmWatch {
   #looking: Promise<void> | undefined;
 
   constructor(
-    readonly connection: Connection,
+    readonly connection: EtcdClient,
     readonly log: AlarmLog,
     readonly onChange: (raised: readonly string[]) => void,
   ) {}

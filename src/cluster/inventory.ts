@@ -2,9 +2,10 @@ import type { IPermission, IRequestOp } from 'etcd3';
 import type { FoundPermission } from '../broker/checkup/oracle.js';
 import { DEPLOYMENTS, deploymentPrefix } from '../broker/tenant-prefix.js';
 import type { Secret } from '../credentials/secret.js';
+import { CALL_TIMEOUT_MS, type EtcdClient } from '../etcd/client.js';
+import { EtcdError } from '../etcd/errors.js';
+import { prefixEnd } from '../etcd/ranges.js';
 import { isBindingName } from './access-control.js';
-import { CALL_TIMEOUT_MS, type Connection } from './connection.js';
-import { EtcdError } from './etcd-errors.js';
 
 /** So many calls at once keep etcd busy and leave room for others. */
 const AT_ONCE = 64;
@@ -13,7 +14,7 @@ const OPERATIONS = 100;
 
 /** Reads what there is of roles, users and keys in a cluster, for the oracle. */
 export class Inventory {
-  constructor(readonly connection: Connection) {}
+  constructor(readonly connection: EtcdClient) {}
 
   /** This broker's roles with their permissions. One that vanishes meanwhile is left out. */
   async roles(): Promise<Map<string, FoundPermission[]>> {
@@ -102,9 +103,9 @@ function firstKey(start: string, end: string): IRequestOp {
   return { request_range: range };
 }
 
-/** The first key after all that begin with a prefix, which ends with `/`. */
+/** The first key after all that begin with a prefix. */
 function afterPrefix(prefix: string): string {
-  return `${prefix.slice(0, -1)}0`;
+  return prefixEnd(Buffer.from(prefix, 'latin1')).toString('latin1');
 }
 
 function toPermission({ permType, key, range_end }: IPermission): FoundPermission {

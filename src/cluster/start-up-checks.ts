@@ -1,6 +1,6 @@
 import type { ExternalCluster } from '../config/config.js';
-import { type Connection, within } from './connection.js';
-import { EtcdError } from './etcd-errors.js';
+import { type EtcdClient, within } from '../etcd/client.js';
+import { EtcdError } from '../etcd/errors.js';
 
 /** The cluster can't be used as it is. The message is one line that says what to do. */
 export class ClusterUnusable extends Error {
@@ -23,7 +23,7 @@ const CALL_TIMEOUT_MS = 3_000;
  * @throws ClusterUnusable
  */
 export async function checkExternalCluster(
-  connection: Connection,
+  connection: EtcdClient,
   cluster: ExternalCluster,
   say: (line: string) => void,
 ): Promise<void> {
@@ -47,7 +47,7 @@ export async function checkExternalCluster(
   say('etcd: the broker may manage users and roles');
 }
 
-async function reach(connection: Connection, cluster: ExternalCluster): Promise<string> {
+async function reach(connection: EtcdClient, cluster: ExternalCluster): Promise<string> {
   const endAt = performance.now() + REACH_TIMEOUT_MS;
   for (;;) {
     try {
@@ -89,18 +89,17 @@ const TLS_FAILURES: readonly [RegExp, string][] = [
   [/wrong version number|packet length too long/, 'It does not speak TLS: check ETCD_ENDPOINTS.'],
 ];
 
-/** The heart of a message of gRPC's or OpenSSL's, on one line. */
+/** The heart of a message of the transport's or OpenSSL's, on one line. */
 function bareReason(message: string): string {
   return message
-    .replace(/^.*Last error: (Error: )?/s, '')
-    .replace(/ Resolution note:.*$/s, '')
+    .replace(/^\S+:\d+: /, '')
     .replace(/[0-9A-F]{8,}:error:[0-9A-F]+:SSL routines:[^:]*:([^:]*):.*$/s, '$1')
     .replace(/\s+/g, ' ')
     .replace(/\.? *$/, '');
 }
 
 /** etcd 3.5 and later tell their version only to who has signed in. */
-async function signedInVersion(connection: Connection, cluster: ExternalCluster): Promise<string> {
+async function signedInVersion(connection: EtcdClient, cluster: ExternalCluster): Promise<string> {
   assertLogin(cluster);
   try {
     return (await connection.maintenance.status(within(CALL_TIMEOUT_MS))).version;
@@ -126,7 +125,7 @@ function assertVersion(version: string): void {
   }
 }
 
-async function isAuthenticationOn(connection: Connection): Promise<boolean> {
+async function isAuthenticationOn(connection: EtcdClient): Promise<boolean> {
   try {
     await connection.unauthenticated('Auth', 'authenticate', { name: '-', password: '-' }, REACH_TIMEOUT_MS);
     return true;
@@ -141,7 +140,7 @@ async function isAuthenticationOn(connection: Connection): Promise<boolean> {
   }
 }
 
-async function enableAuthentication(connection: Connection, cluster: ExternalCluster): Promise<void> {
+async function enableAuthentication(connection: EtcdClient, cluster: ExternalCluster): Promise<void> {
   const { username, password } = cluster;
   if (username !== 'root' || password === undefined) {
     throw new ClusterUnusable(
@@ -163,7 +162,7 @@ async function enableAuthentication(connection: Connection, cluster: ExternalClu
   connection.forgetToken();
 }
 
-async function checkTokens(connection: Connection): Promise<string> {
+async function checkTokens(connection: EtcdClient): Promise<string> {
   const token = await connection.token().catch((error: unknown) => {
     throw refused(error);
   });
@@ -179,7 +178,7 @@ async function checkTokens(connection: Connection): Promise<string> {
   return 'tokens are simple';
 }
 
-async function assertAdministrator(connection: Connection): Promise<void> {
+async function assertAdministrator(connection: EtcdClient): Promise<void> {
   try {
     await connection.auth.userList(within(CALL_TIMEOUT_MS));
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { IRangeRequest, IRangeResponse } from 'etcd3';
 import { deploymentPrefix } from '../broker/tenant-prefix.js';
-import type { Connection } from './connection.js';
+import type { EtcdClient } from '../etcd/client.js';
+import { keyAfter, rangeOfPrefix } from '../etcd/ranges.js';
 
 /** So many keys at the most are deleted by one call, which takes etcd about 100 ms; others' calls go between. */
 const PORTION = 20_000;
@@ -16,11 +17,14 @@ const PAGE_BYTES = 4 << 20;
 
 /** Tenants' keys, as far as the broker itself has to do with them. */
 export class TenantKeys {
-  constructor(readonly connection: Connection) {}
+  constructor(readonly connection: EtcdClient) {}
 
   /** How many keys a deployment has. */
   async count(deploymentId: string): Promise<number> {
-    const { count } = await this.#read({ ...rangeOf(deploymentId), count_only: true }, deploymentId);
+    const { count } = await this.#read(
+      { ...rangeOfPrefix(deploymentPrefix(deploymentId)), count_only: true },
+      deploymentId,
+    );
     return Number(count);
   }
 
@@ -29,7 +33,7 @@ export class TenantKeys {
    * @param before called before each portion; throws to stop there
    */
   async deleteAll(deploymentId: string, before: () => void): Promise<void> {
-    const range = rangeOf(deploymentId);
+    const range = rangeOfPrefix(deploymentPrefix(deploymentId));
     let limit = FIRST_PAGE;
     for (;;) {
       before();
@@ -39,7 +43,7 @@ export class TenantKeys {
       }
       for (let index = PORTION; index - PORTION < kvs.length; index += PORTION) {
         before();
-        const end = kvs[index]?.key ?? (more ? after(kvs.at(-1)?.key as Buffer) : range.range_end);
+        const end = kvs[index]?.key ?? (more ? keyAfter(kvs.at(-1)?.key as Buffer) : range.range_end);
         await this.connection.kv.deleteRange({ key: range.key, range_end: end });
         range.key = end;
       }
@@ -67,14 +71,4 @@ export class TenantKeys {
     });
     return responses[1]?.response_range as IRangeResponse;
   }
-}
-
-/** The first key that can come after a key. */
-function after(key: Buffer): Buffer {
-  return Buffer.concat([key, Buffer.from([0])]);
-}
-
-function rangeOf(deploymentId: string): { key: Buffer; range_end: Buffer } {
-  const prefix = deploymentPrefix(deploymentId);
-  return { key: Buffer.from(prefix), range_end: Buffer.from(`${prefix.slice(0, -1)}0`) };
 }

@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { SealError } from '../broker/errors.js';
 import { Secret } from './secret.js';
 
 /** One AES-256 key of `BROKER_ENCRYPTION_KEY`. */
@@ -13,11 +14,6 @@ export interface EncryptionKey {
 export function encryptionKey(key: Secret): EncryptionKey {
   const bytes = Buffer.from(key.reveal(), 'base64');
   return { id: createHash('sha256').update(bytes).digest('hex').slice(0, 8), key };
-}
-
-/** The key that sealed a text is not among those configured, or the text was changed. */
-export class SealError extends Error {
-  override readonly name = 'SealError';
 }
 
 const VERSION = 'v1';

@@ -1,6 +1,6 @@
 import path from 'node:path';
-import type { ClusterAddress } from '../cluster/connection.js';
 import { Secret } from '../credentials/secret.js';
+import type { ClusterAddress } from '../etcd/client.js';
 import { readIfPresent } from './durable-file.js';
 
 /**

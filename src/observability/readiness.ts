@@ -1,5 +1,5 @@
-import { type Connection, within } from '../cluster/connection.js';
-import { EtcdError, type EtcdErrorKind } from '../cluster/etcd-errors.js';
+import { type EtcdClient, within } from '../etcd/client.js';
+import { EtcdError, type EtcdErrorKind } from '../etcd/errors.js';
 import type { RecordStore } from '../records/record-store.js';
 import type { Session } from '../records/session.js';
 
@@ -19,7 +19,7 @@ export class ReadinessCheck {
   #at = 0;
 
   constructor(
-    readonly connection: Connection,
+    readonly connection: EtcdClient,
     readonly records: RecordStore,
     readonly session: Session,
     readonly onResult: (ready: boolean) => void,

@@ -1,5 +1,6 @@
 import { CompareResult, CompareTarget } from 'etcd3';
-import type { Connection } from '../cluster/connection.js';
+import type { EtcdClient } from '../etcd/client.js';
+import { grantLease } from '../etcd/leases.js';
 import { type ClockRecord, elapsedByGauge, elapsedSince, GAUGE_ERROR_MS } from './clock-reading.js';
 import { keys } from './keys.js';
 
@@ -17,7 +18,7 @@ export class ClusterClock {
   #own: { revision: string; at: number } | undefined;
 
   constructor(
-    readonly connection: Connection,
+    readonly connection: EtcdClient,
     readonly session: { readonly id: string; readonly isAlive: boolean },
   ) {}
 
@@ -76,8 +77,8 @@ export class ClusterClock {
   }
 
   async #newGauge(): Promise<Pick<ClockRecord, 'gauge' | 'gauge_granted_s' | 'gauge_left_s'>> {
-    const { ID } = await this.connection.lease.leaseGrant({ TTL: GAUGE_SECONDS });
-    return { gauge: ID, gauge_granted_s: GAUGE_SECONDS, gauge_left_s: GAUGE_SECONDS };
+    const gauge = await grantLease(this.connection, GAUGE_SECONDS);
+    return { gauge, gauge_granted_s: GAUGE_SECONDS, gauge_left_s: GAUGE_SECONDS };
   }
 
   /** In seconds; not above 0 when there is no such lease. */

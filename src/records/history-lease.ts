@@ -1,4 +1,5 @@
-import type { Connection } from '../cluster/connection.js';
+import type { EtcdClient } from '../etcd/client.js';
+import { grantLease } from '../etcd/leases.js';
 
 const DAY_SECONDS = 24 * 3_600;
 const SHARE_MS = 3_600_000;
@@ -11,19 +12,16 @@ export class HistoryLease {
   #lease: Promise<string> | undefined;
   #grantedAt = 0;
 
-  constructor(readonly connection: Connection) {}
+  constructor(readonly connection: EtcdClient) {}
 
   /** @returns a lease that lives for a day at least */
   async current(): Promise<string> {
     if (this.#lease === undefined || performance.now() - this.#grantedAt > SHARE_MS) {
       this.#grantedAt = performance.now();
-      this.#lease = this.connection.lease
-        .leaseGrant({ TTL: DAY_SECONDS + SHARE_MS / 1_000 })
-        .then(({ ID }) => ID)
-        .catch((error: unknown) => {
-          this.#lease = undefined;
-          throw error;
-        });
+      this.#lease = grantLease(this.connection, DAY_SECONDS + SHARE_MS / 1_000).catch((error: unknown) => {
+        this.#lease = undefined;
+        throw error;
+      });
     }
     return this.#lease;
   }

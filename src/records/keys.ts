@@ -19,19 +19,6 @@ export function encodeId(id: string): string {
   return encoded;
 }
 
-/** The end of the range that holds every key with this prefix (etcd's convention). */
-export function prefixEnd(prefix: string): Buffer {
-  const end = Buffer.from(prefix, 'utf8');
-  for (let index = end.length - 1; index >= 0; index -= 1) {
-    const byte = end[index] as number;
-    if (byte < 0xff) {
-      end[index] = byte + 1;
-      return end.subarray(0, index + 1);
-    }
-  }
-  return Buffer.from([0]);
-}
-
 export const keys = {
   root: ROOT,
   instances: `${ROOT}instances/`,

@@ -1,5 +1,4 @@
-import type { CallOptions } from '@grpc/grpc-js';
-import { type IKeyValue, type IRangeRequest, SortOrder, SortTarget } from 'etcd3';
+import { type IKeyValue, SortOrder, SortTarget } from 'etcd3';
 import type {
   BindingRecord,
   InstanceRecord,
@@ -9,10 +8,11 @@ import type {
   Stored,
 } from '../broker/model.js';
 import type { ChangeResult, IndexFault, RecordChange, Records } from '../broker/ports.js';
-import type { Connection } from '../cluster/connection.js';
-import { EtcdError } from '../cluster/etcd-errors.js';
+import type { Deadline, EtcdClient } from '../etcd/client.js';
+import { EtcdError } from '../etcd/errors.js';
+import { rangeOfPrefix } from '../etcd/ranges.js';
 import type { HistoryLease } from './history-lease.js';
-import { keys, prefixEnd } from './keys.js';
+import { keys } from './keys.js';
 import { TransactionBatches } from './transaction-batches.js';
 import { ABSENT, encode, indexEntries, planChange, type Transaction, toRequest } from './transaction-plan.js';
 
@@ -33,7 +33,7 @@ export class RecordStore implements Records {
   );
 
   constructor(
-    readonly connection: Connection,
+    readonly connection: EtcdClient,
     readonly historyLease: HistoryLease,
     /** This replica's session. */
     readonly session: { readonly id: string },
@@ -65,7 +65,7 @@ export class RecordStore implements Records {
   ): Promise<OperationRecord | undefined> {
     if (operationId === undefined) {
       const { kvs } = await this.connection.kv.range({
-        ...rangeOf(keys.operationsOf(instanceId, bindingId)),
+        ...rangeOfPrefix(keys.operationsOf(instanceId, bindingId)),
         limit: 1,
         sort_target: SortTarget.Create,
         sort_order: SortOrder.Descend,
@@ -98,11 +98,11 @@ export class RecordStore implements Records {
   /** What is under way, at most `limit` of it, and which sessions live. */
   async openOperations(limit = 5_000): Promise<{ operations: OperationRecord[]; owners: Set<string> }> {
     // The operations first: an owner that is missing afterwards was gone when its operation was still open.
-    const open = await this.connection.kv.range({ ...rangeOf(keys.open), limit });
+    const open = await this.connection.kv.range({ ...rangeOfPrefix(keys.open), limit });
     if (open.kvs.length === 0) {
       return { operations: [], owners: new Set() };
     }
-    const owners = await this.connection.kv.range({ ...rangeOf(keys.owners), keys_only: true });
+    const owners = await this.connection.kv.range({ ...rangeOfPrefix(keys.owners), keys_only: true });
     return {
       operations: open.kvs.map((kv) => stored<OperationRecord>(kv).value),
       owners: new Set(owners.kvs.map((kv) => kv.key.toString('utf8').slice(keys.owners.length))),
@@ -156,7 +156,11 @@ export class RecordStore implements Records {
   }
 
   async hasExpiring(): Promise<boolean> {
-    const { kvs } = await this.connection.kv.range({ ...rangeOf(keys.expiring), limit: 1, keys_only: true });
+    const { kvs } = await this.connection.kv.range({
+      ...rangeOfPrefix(keys.expiring),
+      limit: 1,
+      keys_only: true,
+    });
     return kvs.length > 0;
   }
 
@@ -171,9 +175,9 @@ export class RecordStore implements Records {
   }
 
   /** How many instances, bindings and open operations there are. */
-  async counts(options?: CallOptions): Promise<{ instances: number; bindings: number; open: number }> {
+  async counts(options?: Deadline): Promise<{ instances: number; bindings: number; open: number }> {
     const count = async (prefix: string) =>
-      Number((await this.connection.kv.range({ ...rangeOf(prefix), count_only: true }, options)).count);
+      Number((await this.connection.kv.range({ ...rangeOfPrefix(prefix), count_only: true }, options)).count);
     const [instances, bindings, open] = await Promise.all([
       count(keys.instances),
       count(keys.bindings),
@@ -183,7 +187,7 @@ export class RecordStore implements Records {
   }
 
   /** Proves that records can be written. */
-  async probe(options?: CallOptions): Promise<void> {
+  async probe(options?: Deadline): Promise<void> {
     await this.connection.kv.put({ key: Buffer.from(keys.probe), value: Buffer.from('{}') }, options);
   }
 
@@ -310,7 +314,7 @@ export class RecordStore implements Records {
   }
 
   async *#kvs(prefix: string, page: number): AsyncGenerator<IKeyValue> {
-    const range = rangeOf(prefix);
+    const range = rangeOfPrefix(prefix);
     for (;;) {
       const { kvs, more } = await this.connection.kv.range({ ...range, limit: page });
       yield* kvs;
@@ -343,10 +347,6 @@ function overtakenBy(
 /** Whether a change writes nothing but the history of what it deletes. */
 function isRemoval({ instance, binding, opened }: RecordChange): boolean {
   return opened === undefined && !instance?.next && !binding?.next;
-}
-
-function rangeOf(prefix: string): IRangeRequest {
-  return { key: Buffer.from(prefix), range_end: prefixEnd(prefix) };
 }
 
 function stored<T>(kv: IKeyValue): Stored<T> {

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IDuplexStream, ILeaseKeepAliveRequest, ILeaseKeepAliveResponse } from 'etcd3';
-import { ATTEMPT_TIMEOUT_MS, type Connection, within } from '../cluster/connection.js';
-import { EtcdError } from '../cluster/etcd-errors.js';
+import { SessionLost } from '../broker/errors.js';
+import { ATTEMPT_TIMEOUT_MS, type EtcdClient, within } from '../etcd/client.js';
+import { EtcdError } from '../etcd/errors.js';
+import { grantLease, keepAlive } from '../etcd/leases.js';
 import { keys } from './keys.js';
 
 /** After how many seconds without a sign of life a replica's work is taken over. */
@@ -18,11 +19,6 @@ const LONGEST_BEAT_MS = ATTEMPT_TIMEOUT_MS;
 const REVOKE_TIMEOUT_MS = 2_000;
 /** A replica stops acting this much before others may take over, since their clocks do not start together. */
 const MARGIN_MS = 1_000;
-
-/** Thrown between two steps of an operation when this replica may no longer work on it. */
-export class SessionLost extends Error {
-  override readonly name = 'SessionLost';
-}
 
 export interface SessionLog {
   warn(details: object, message: string): void;
@@ -46,7 +42,7 @@ export class Session {
   readonly #beats = new Set<Promise<void>>();
 
   constructor(
-    readonly connection: Connection,
+    readonly connection: EtcdClient,
     readonly log: SessionLog,
   ) {}
 
@@ -94,29 +90,24 @@ export class Session {
    */
   assertOwns(owner: string): void {
     if (owner !== this.#id || !this.isAlive) {
-      throw new SessionLost(
-        'This replica lost its session with etcd; the operation goes on elsewhere or later.',
-      );
+      throw new SessionLost();
     }
   }
 
   async #grant(): Promise<void> {
     const startedAt = performance.now();
     // One attempt each: the next beat begins anew, with another member if this one hangs.
-    const granted = await this.connection.lease.leaseGrant(
-      { TTL: SESSION_TTL_SECONDS },
-      within(ATTEMPT_TIMEOUT_MS),
-    );
+    const lease = await grantLease(this.connection, SESSION_TTL_SECONDS, within(ATTEMPT_TIMEOUT_MS));
     const about = JSON.stringify({ schema: 1, host: hostname(), pid: process.pid });
     await this.connection.kv.put(
       {
         key: Buffer.from(keys.owner(this.#id)),
         value: Buffer.from(about),
-        lease: granted.ID,
+        lease,
       },
       within(ATTEMPT_TIMEOUT_MS),
     );
-    this.#lease = granted.ID;
+    this.#lease = lease;
     this.#aliveUntil = startedAt + SESSION_TTL_SECONDS * 1_000 - MARGIN_MS;
     this.log.info({ session: this.#id }, 'A session with etcd has begun');
   }
@@ -142,7 +133,7 @@ export class Session {
         await this.#renew();
         return;
       }
-      const ttl = await this.#keepAlive(lease);
+      const ttl = await keepAlive(this.connection, lease, within(ATTEMPT_TIMEOUT_MS));
       if (lease !== this.#lease) {
         return; // a beat of an earlier session
       }
@@ -167,22 +158,6 @@ export class Session {
       this.#granting = undefined;
     });
     await this.#granting;
-  }
-
-  /** One sign of life on a stream of its own, so that a member that hangs costs one beat and not the session. */
-  async #keepAlive(lease: string): Promise<number> {
-    // grpc-js's stream also has `cancel` and is what etcd3's type describes.
-    const stream: IDuplexStream<ILeaseKeepAliveRequest, ILeaseKeepAliveResponse> =
-      await this.connection.lease.leaseKeepAlive({ deadline: Date.now() + ATTEMPT_TIMEOUT_MS });
-    return new Promise<number>((resolve, reject) => {
-      stream.on('data', (response) => {
-        resolve(Number(response.TTL));
-        stream.end();
-      });
-      stream.on('error', reject);
-      stream.on('end', () => reject(new Error('etcd ended the stream of signs of life without an answer')));
-      stream.write({ ID: lease });
-    });
   }
 }
 

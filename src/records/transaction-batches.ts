@@ -1,6 +1,6 @@
 import type { ITxnRequest, ITxnResponse } from 'etcd3';
-import { CALL_TIMEOUT_MS, within } from '../cluster/connection.js';
-import { EtcdError } from '../cluster/etcd-errors.js';
+import { CALL_TIMEOUT_MS, within } from '../etcd/client.js';
+import { EtcdError } from '../etcd/errors.js';
 
 /** Sends one transaction, with a deadline as `within` makes it. */
 export type SendTransaction = (request: ITxnRequest, options: { deadline: number }) => Promise<ITxnResponse>;

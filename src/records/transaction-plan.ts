@@ -1,7 +1,8 @@
 import { CompareResult, CompareTarget, type ICompare, type IRequestOp } from 'etcd3';
 import type { BindingRecord, InstanceRecord } from '../broker/model.js';
 import type { RecordChange } from '../broker/ports.js';
-import { keys, prefixEnd } from './keys.js';
+import { prefixEnd } from '../etcd/ranges.js';
+import { keys } from './keys.js';
 import type { KeyedTransaction } from './transaction-batches.js';
 
 /** A transaction on the keys of records. */

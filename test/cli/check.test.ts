@@ -3,7 +3,7 @@ import { access, cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openOperation } from '../../src/broker/operations/operations.js';
-import type { Connection } from '../../src/cluster/connection.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
 import { startTestBroker, type TestBroker } from '../support/broker.js';
 import { runCli } from '../support/cli.js';
 import { rootConnection } from '../support/root-connection.js';
@@ -17,7 +17,7 @@ interface Names {
 
 describe('compose-etcd-broker check', () => {
   let broker: TestBroker;
-  let root: Connection;
+  let root: EtcdClient;
   const bound: Names[] = [];
   const run = (...args: string[]) => runCli(args, { DATA_DIR: broker.dataDir });
 

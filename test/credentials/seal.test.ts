@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
-import { SealError, Sealer } from '../../src/credentials/seal.js';
+import { SealError } from '../../src/broker/errors.js';
+import { Sealer } from '../../src/credentials/seal.js';
 import { Secret } from '../../src/credentials/secret.js';
 
 const key = (id: string) => ({ id, key: new Secret(randomBytes(32).toString('base64')) });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Connection } from '../../src/cluster/connection.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
 import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
 import { type Credentials, connect, connectAsRoot, countKeys, fill, inventory } from '../support/tenant.js';
 
@@ -8,7 +8,7 @@ const QUICK_MS = 8_500;
 
 describe('Deprovision', () => {
   let broker: TestBroker;
-  let root: Connection;
+  let root: EtcdClient;
 
   before(async () => {
     broker = await startTestBroker();

@@ -3,9 +3,9 @@ import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Connection } from '../../src/cluster/connection.js';
 import { checkExternalCluster } from '../../src/cluster/start-up-checks.js';
 import { makeCertificate, makeKey } from '../../src/embedded/x509.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
 import { startTestBroker, TestBroker } from '../support/broker.js';
 import { brokerProcess } from '../support/broker-process.js';
 import { freePorts, OperatorEtcd } from '../support/operator-etcd.js';
@@ -18,7 +18,7 @@ interface ClusterState extends Inventory {
   revision: string;
 }
 
-async function stateOf(etcd: OperatorEtcd, root: Connection = etcd.connect()): Promise<ClusterState> {
+async function stateOf(etcd: OperatorEtcd, root: EtcdClient = etcd.connect()): Promise<ClusterState> {
   const isAuthenticationOn = await etcd.isAuthenticationOn();
   const { users, roles, keys } = await inventory(root);
   const rolesOfRoot = users.includes('root') ? (await root.auth.userGet({ name: 'root' })).roles : [];
@@ -231,7 +231,7 @@ describe("An operator's own cluster", () => {
 
     it('when it is older than 3.4', async () => {
       // No such etcd is to be had; what it says of its version is all that is looked at.
-      const old = { unauthenticated: async () => ({ version: '3.3.27' }) } as unknown as Connection;
+      const old = { unauthenticated: async () => ({ version: '3.3.27' }) } as unknown as EtcdClient;
       const cluster = { kind: 'external', endpoints: [common.endpoint], enableAuth: false } as const;
       const check = checkExternalCluster(
         old,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isBindingName } from '../../src/cluster/access-control.js';
-import type { Connection } from '../../src/cluster/connection.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
 import { HistoryLease } from '../../src/records/history-lease.js';
 import { RecordStore } from '../../src/records/record-store.js';
 import { type BrokerProcess, brokerProcess } from '../support/broker-process.js';
@@ -14,7 +14,7 @@ const BINDS = 24;
 
 describe('A broker that is killed in the middle of binds', () => {
   let etcd: OperatorEtcd;
-  let root: Connection;
+  let root: EtcdClient;
   let records: RecordStore;
 
   before(async () => {

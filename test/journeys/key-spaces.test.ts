@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Etcd3 } from 'etcd3';
-import type { Connection } from '../../src/cluster/connection.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
 import { startTestBroker, type TestBroker } from '../support/broker.js';
 import { type Credentials, connect, connectAsRoot, countKeys } from '../support/tenant.js';
 
@@ -13,7 +13,7 @@ interface Bound {
 
 describe('Key spaces', () => {
   let broker: TestBroker;
-  let root: Connection;
+  let root: EtcdClient;
   const clients: Etcd3[] = [];
 
   before(async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { encodeId, keys, prefixEnd } from '../../src/records/keys.js';
+import { prefixEnd } from '../../src/etcd/ranges.js';
+import { encodeId, keys } from '../../src/records/keys.js';
 
 const id = fc.oneof(
   fc.string({ unit: 'grapheme' }),

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import type { ITxnRequest, ITxnResponse } from 'etcd3';
 import type { BindingRecord, Stored } from '../../src/broker/model.js';
 import { finish, openOperation } from '../../src/broker/operations/operations.js';
-import type { Connection } from '../../src/cluster/connection.js';
-import { EtcdError } from '../../src/cluster/etcd-errors.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
+import { EtcdError } from '../../src/etcd/errors.js';
 import type { HistoryLease } from '../../src/records/history-lease.js';
 import { keys } from '../../src/records/keys.js';
 import { RecordStore } from '../../src/records/record-store.js';
@@ -24,7 +24,7 @@ describe('Records in an etcd that has no space left', () => {
       return { succeeded: true, responses: [], header: { revision: '8' } } as unknown as ITxnResponse;
     };
     const lease = { current: async () => '1', forget: () => undefined } as HistoryLease;
-    const connection = { kv: { txn } } as unknown as Connection;
+    const connection = { kv: { txn } } as unknown as EtcdClient;
     const isFull = () => true;
     return { asked, records: new RecordStore(connection, lease, { id: 'me' }, undefined, isFull) };
   }

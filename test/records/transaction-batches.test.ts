@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { ITxnRequest, ITxnResponse } from 'etcd3';
-import { EtcdError } from '../../src/cluster/etcd-errors.js';
+import { EtcdError } from '../../src/etcd/errors.js';
 import { type KeyedTransaction, TransactionBatches } from '../../src/records/transaction-batches.js';
 
 /** Stands for etcd: keeps what is sent, and answers when it is told to. */

@@ -1,7 +1,8 @@
 import { readFile, readlink } from 'node:fs/promises';
 import path from 'node:path';
-import type { Connection } from '../../src/cluster/connection.js';
-import { keys, prefixEnd } from '../../src/records/keys.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
+import { prefixEnd } from '../../src/etcd/ranges.js';
+import { keys } from '../../src/records/keys.js';
 import type { TestBroker } from './broker.js';
 import { rootConnection } from './root-connection.js';
 
@@ -34,10 +35,10 @@ export async function snapshotOfCluster(broker: TestBroker): Promise<Snapshot> {
   };
 }
 
-const kept = new WeakMap<object, Promise<Connection>>();
+const kept = new WeakMap<object, Promise<EtcdClient>>();
 
 /** One connection for all looks at a broker's etcd, until the broker stops. */
-function keptConnection(broker: TestBroker): Promise<Connection> {
+function keptConnection(broker: TestBroker): Promise<EtcdClient> {
   const { application } = broker;
   let connection = kept.get(application);
   if (connection === undefined) {

@@ -3,12 +3,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Connection } from '../../src/cluster/connection.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { openCertificates } from '../../src/embedded/certificates.js';
 import type { EtcdBinary } from '../../src/embedded/etcd-binary.js';
 import { type GuardedProcess, startGuarded } from '../../src/embedded/guardian.js';
 import { makeCertificate, makeKey } from '../../src/embedded/x509.js';
+import { EtcdClient } from '../../src/etcd/client.js';
 import { availableEtcds } from './etcd-versions.js';
 
 const START_TIMEOUT_MS = 15_000;
@@ -33,7 +33,7 @@ export class OperatorEtcd {
   clientKey: string | undefined;
   #folder = '';
   #process!: GuardedProcess;
-  readonly #connections: Connection[] = [];
+  readonly #connections: EtcdClient[] = [];
 
   static async start(options: OperatorEtcdOptions = {}): Promise<OperatorEtcd> {
     const etcd = new OperatorEtcd();
@@ -62,8 +62,8 @@ export class OperatorEtcd {
   }
 
   /** A connection as `root`, or as who is given. Closed with the cluster. */
-  connect(login = { username: 'root', password: this.rootPassword }): Connection {
-    const connection = new Connection({
+  connect(login = { username: 'root', password: this.rootPassword }): EtcdClient {
+    const connection = new EtcdClient({
       endpoints: [this.endpoint],
       caCertificate: this.caCertificate,
       clientCertificate: this.clientCertificate,

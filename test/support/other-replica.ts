@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { BindingRecord, InstanceRecord, Stored } from '../../src/broker/model.js';
 import { openOperation, workOf } from '../../src/broker/operations/operations.js';
-import type { Connection } from '../../src/cluster/connection.js';
 import { Sealer } from '../../src/credentials/seal.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { keptEncryptionKey } from '../../src/embedded/kept-secrets.js';
+import type { EtcdClient } from '../../src/etcd/client.js';
 import { HistoryLease } from '../../src/records/history-lease.js';
 import { keys } from '../../src/records/keys.js';
 import { RecordStore } from '../../src/records/record-store.js';
@@ -22,7 +22,7 @@ export class OtherReplica {
 
   private constructor(
     readonly broker: TestBroker,
-    readonly connection: Connection,
+    readonly connection: EtcdClient,
     readonly seals: Sealer,
   ) {
     this.records = new RecordStore(connection, new HistoryLease(connection), { id: this.id });

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Etcd3 } from 'etcd3';
-import { Connection } from '../../src/cluster/connection.js';
 import { Secret } from '../../src/credentials/secret.js';
-import { prefixEnd } from '../../src/records/keys.js';
+import { EtcdClient } from '../../src/etcd/client.js';
+import { prefixEnd } from '../../src/etcd/ranges.js';
 import type { TestBroker } from './broker.js';
 import { etcdctl } from './etcd-versions.js';
 
@@ -59,9 +59,9 @@ export async function runUriCli(uriCli: string, caFile: string, ...words: string
 }
 
 /** A connection as root to the embedded etcd of a broker that runs. */
-export async function connectAsRoot(broker: TestBroker): Promise<Connection> {
+export async function connectAsRoot(broker: TestBroker): Promise<EtcdClient> {
   const read = (name: string) => readFile(path.join(broker.dataDir, name), 'utf8');
-  return new Connection({
+  return new EtcdClient({
     endpoints: broker.application.endpoints,
     caCertificate: await read('certificates/ca.pem'),
     username: 'root',
@@ -76,7 +76,7 @@ export interface Inventory {
 }
 
 /** Everything in a cluster that a deployment could leave behind: users, roles, keys and open records. */
-export async function inventory({ auth, kv }: Connection): Promise<Inventory> {
+export async function inventory({ auth, kv }: EtcdClient): Promise<Inventory> {
   const [{ users }, { roles }, { kvs }] = [
     await auth.userList(),
     await auth.roleList(),
@@ -89,7 +89,7 @@ export async function inventory({ auth, kv }: Connection): Promise<Inventory> {
 }
 
 /** Writes so many keys below a prefix, in large transactions. */
-export async function fill({ kv }: Connection, prefix: string, count: number): Promise<void> {
+export async function fill({ kv }: EtcdClient, prefix: string, count: number): Promise<void> {
   const PER_TRANSACTION = 128; // etcd's limit
   const AT_ONCE = 8;
   let next = 0;
@@ -111,7 +111,7 @@ export async function fill({ kv }: Connection, prefix: string, count: number): P
 }
 
 /** How many keys there are below a prefix. */
-export async function countKeys({ kv }: Connection, prefix: string): Promise<number> {
+export async function countKeys({ kv }: EtcdClient, prefix: string): Promise<number> {
   const { count } = await kv.range({
     key: Buffer.from(prefix),
     range_end: prefixEnd(prefix),

@@ -1,4 +1,4 @@
-import { ConcurrencyError, Gone, InvalidRequest, Unavailable } from '../errors.js';
+import { ConcurrencyError, Gone, InvalidRequest, NoSpace, Unavailable } from '../errors.js';
 import type { BindingRecord, Stored } from '../model.js';
 import { finish, openOperation, operationOf, workOf } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
@@ -76,13 +76,13 @@ export async function unbind(parts: BrokerParts, request: UnbindRequest): Promis
 
 /** Writes the intent of a removal, if there is room for it. */
 export async function begin(
-  { records, isNoSpace }: BrokerParts,
+  { records }: BrokerParts,
   change: RecordChange,
 ): Promise<ChangeResult | 'no space'> {
   try {
     return await records.change(change);
   } catch (error) {
-    if (isNoSpace(error)) {
+    if (error instanceof NoSpace) {
       return 'no space';
     }
     throw error;

@@ -129,8 +129,9 @@ function sendError(thrown: unknown, request: Request, response: Response, log: L
   const { status, body, headers, isFault } = toErrorReply(refusal(thrown));
   (response.locals as RequestLocals).failure = body.description;
   if (isFault) {
-    const { name, message, stack } = thrown as Error;
-    log.error({ method: request.method, error: name, reason: message, stack }, 'A request failed');
+    const { name, message, stack, cause } = thrown as Error;
+    const reason = cause instanceof Error ? cause.message : message;
+    log.error({ method: request.method, error: name, reason, stack }, 'A request failed');
   }
   if (response.headersSent) {
     response.destroy();

@@ -1,6 +1,7 @@
 import {
   AsyncRequired,
-  BrokerError,
+  type BrokerError,
+  ClusterUnavailable,
   ConcurrencyError,
   Conflict,
   Gone,
@@ -8,13 +9,11 @@ import {
   MaintenanceInfoConflict,
   NotFound,
   OperationFailed,
+  SealError,
   StillInProgress,
   Unavailable,
   UnsupportedUpdate,
 } from '../../broker/errors.js';
-import { EtcdError } from '../../cluster/etcd-errors.js';
-import { SealError } from '../../credentials/seal.js';
-import { SessionLost } from '../../records/session.js';
 
 /** A request that is refused before the broker sees it: the status is all that it has to say. */
 export class HttpError extends Error {
@@ -36,76 +35,59 @@ export interface ErrorReply {
   isFault: boolean;
 }
 
-type Kind = abstract new (...args: never[]) => BrokerError;
-
-/** Which status and error code each error has. The codes are the specification's ("Error Codes"). */
-const REPLIES: readonly [Kind, number, string?][] = [
-  [InvalidRequest, 400],
-  [NotFound, 404],
-  [Conflict, 409],
-  [Gone, 410],
-  [ConcurrencyError, 422, 'ConcurrencyError'],
-  [AsyncRequired, 422, 'AsyncRequired'],
-  [MaintenanceInfoConflict, 422, 'MaintenanceInfoConflict'],
-  [UnsupportedUpdate, 422, 'PlanChangeNotSupported'],
-  [OperationFailed, 500],
-  [Unavailable, 503],
-  [StillInProgress, 503],
-];
+interface Answer {
+  kind: abstract new (...args: never[]) => BrokerError;
+  status: number;
+  /** The specification's "Error Codes". */
+  code?: string;
+  headers?: Readonly<Record<string, string>>;
+  isFault?: boolean;
+  /** Said after the error's own message. */
+  advice?: string;
+}
 
 const RETRY_SOON = { 'Retry-After': '5' };
+
+/** How each error is answered. The first that fits counts. */
+const ANSWERS: readonly Answer[] = [
+  { kind: InvalidRequest, status: 400 },
+  { kind: NotFound, status: 404 },
+  { kind: Conflict, status: 409 },
+  { kind: Gone, status: 410 },
+  { kind: ConcurrencyError, status: 422, code: 'ConcurrencyError' },
+  { kind: AsyncRequired, status: 422, code: 'AsyncRequired' },
+  { kind: MaintenanceInfoConflict, status: 422, code: 'MaintenanceInfoConflict' },
+  { kind: UnsupportedUpdate, status: 422, code: 'PlanChangeNotSupported' },
+  { kind: OperationFailed, status: 500 },
+  {
+    kind: SealError,
+    status: 500,
+    isFault: true,
+    advice: 'Ask the operator of the service broker to add that key again.',
+  },
+  { kind: ClusterUnavailable, status: 503, headers: RETRY_SOON, isFault: true },
+  { kind: Unavailable, status: 503, headers: RETRY_SOON },
+  { kind: StillInProgress, status: 503, headers: RETRY_SOON },
+];
 
 /** The only place that turns errors into status codes. What it does not know says nothing of its inside. */
 export function toErrorReply(error: unknown): ErrorReply {
   if (error instanceof HttpError) {
-    return reply(error.status, undefined, error.message, error.headers);
+    const { status, message, headers } = error;
+    return { status, body: { description: message }, headers, isFault: false };
   }
-  if (error instanceof BrokerError) {
-    const [, status, code] = REPLIES.find(([kind]) => error instanceof kind) ?? [BrokerError, 500];
-    const answer = reply(status, code, error.message, status === 503 ? RETRY_SOON : {});
+  const answer = ANSWERS.find(({ kind }) => error instanceof kind);
+  if (answer === undefined) {
+    const description = 'The service broker failed. Its log tells the operator why.';
+    return { status: 500, body: { description }, headers: {}, isFault: true };
+  }
+  const { status, code, headers = {}, isFault = false, advice } = answer;
+  const { message } = error as BrokerError;
+  const body: ErrorReply['body'] = {
+    ...(code === undefined ? {} : { error: code }),
+    description: advice === undefined ? message : `${message} ${advice}`,
     // Specification: "Updating", "a failed update might be repeatable"; a plan that can't be left never can be.
-    return error instanceof UnsupportedUpdate
-      ? { ...answer, body: { ...answer.body, update_repeatable: false } }
-      : answer;
-  }
-  if (error instanceof EtcdError) {
-    return { ...reply(503, undefined, describe(error), RETRY_SOON), isFault: true };
-  }
-  if (error instanceof SessionLost) {
-    return reply(
-      503,
-      undefined,
-      'The service broker has lost its session with etcd. Try again in a few seconds.',
-      RETRY_SOON,
-    );
-  }
-  if (error instanceof SealError) {
-    const text = `${error.message} Ask the operator of the service broker to add that key again.`;
-    return { ...reply(500, undefined, text), isFault: true };
-  }
-  return {
-    ...reply(500, undefined, 'The service broker failed. Its log tells the operator why.'),
-    isFault: true,
+    ...(error instanceof UnsupportedUpdate ? { update_repeatable: false } : {}),
   };
-}
-
-function describe(error: EtcdError): string {
-  switch (error.kind) {
-    case 'no-space':
-      return 'The etcd cluster has no space left, so nothing can be created now. Ask its operator to make room: delete what is not needed, compact, defragment and disarm the NOSPACE alarm.';
-    case 'denied':
-    case 'wrong-password':
-      return "The etcd cluster refuses the service broker's user. Ask the operator to check ETCD_USERNAME, ETCD_PASSWORD and that user's root role.";
-    default:
-      return 'The etcd cluster does not answer. Try again in a few seconds.';
-  }
-}
-
-function reply(
-  status: number,
-  code: string | undefined,
-  description: string,
-  headers: Readonly<Record<string, string>> = {},
-): ErrorReply {
-  return { status, body: { ...(code ? { error: code } : {}), description }, headers, isFault: false };
+  return { status, body, headers, isFault };
 }

@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Connection } from '../../../src/cluster/connection.js';
 import { Secret } from '../../../src/credentials/secret.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from '../../../src/embedded/embedded-cluster.js';
 import { findEtcd } from '../../../src/embedded/etcd-binary.js';
+import { EtcdClient } from '../../../src/etcd/client.js';
 import { newEncryptionKey } from './broker-process.js';
 
 const CACHE = path.resolve(import.meta.dirname, '../../../../.cache/etcd');
@@ -17,7 +17,7 @@ export interface Login {
 /** An etcd cluster as an operator would run one: it outlives the brokers. */
 export class TestCluster {
   /** Signed in as root, straight to etcd. */
-  readonly root: Connection;
+  readonly root: EtcdClient;
   /** What brokers seal under, unless a test gives them other keys. */
   encryptionKey = newEncryptionKey();
 
@@ -66,9 +66,9 @@ export class TestCluster {
   }
 
   /** A connection of its own, straight to etcd. To be closed. */
-  connect({ username, password }: Login): Connection {
+  connect({ username, password }: Login): EtcdClient {
     const { endpoints, caCertificate } = this.embedded;
-    return new Connection({
+    return new EtcdClient({
       endpoints,
       caCertificate,
       username,

@@ -1,4 +1,4 @@
-import { Connection } from '../../../src/cluster/connection.js';
+import { EtcdClient } from '../../../src/etcd/client.js';
 import type { TestCluster } from './cluster.js';
 
 /** When something was broken, on the monotonic clock. */
@@ -24,7 +24,7 @@ export class FaultTimes {
 export async function leaderOf(cluster: TestCluster): Promise<number> {
   const { endpoints, caCertificate, username, password } = cluster.embedded;
   for (const [index, endpoint] of endpoints.entries()) {
-    const connection = new Connection({ endpoints: [endpoint], caCertificate, username, password });
+    const connection = new EtcdClient({ endpoints: [endpoint], caCertificate, username, password });
     try {
       const status = await connection.maintenance.status({ deadline: Date.now() + 2_000 });
       if (status.leader === status.header.member_id) {
@@ -45,7 +45,7 @@ export async function quorumReturns(cluster: TestCluster, without: readonly numb
   const { endpoints, caCertificate, username, password } = cluster.embedded;
   const up = endpoints.filter((_endpoint, index) => !without.includes(index));
   for (;;) {
-    const connection = new Connection({ endpoints: up, caCertificate, username, password });
+    const connection = new EtcdClient({ endpoints: up, caCertificate, username, password });
     try {
       await connection.kv.range({ key: Buffer.from('a') }, { deadline: Date.now() + 500 });
       return performance.now() - startedAt;

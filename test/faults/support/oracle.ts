@@ -5,8 +5,9 @@ import { Inventory as ClusterInventory } from '../../../src/cluster/inventory.js
 import { readConfig } from '../../../src/config/config.js';
 import { Sealer } from '../../../src/credentials/seal.js';
 import { Secret } from '../../../src/credentials/secret.js';
+import { prefixEnd } from '../../../src/etcd/ranges.js';
 import { HistoryLease } from '../../../src/records/history-lease.js';
-import { keys, prefixEnd } from '../../../src/records/keys.js';
+import { keys } from '../../../src/records/keys.js';
 import { RecordStore } from '../../../src/records/record-store.js';
 import type { Login, TestCluster } from './cluster.js';
 
