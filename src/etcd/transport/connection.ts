@@ -123,6 +123,24 @@ export class Connection {
     });
   }
 
+  /**
+   * As {@link unary}, told to handlers: for who can't afford a promise for each call.
+   *
+   * @throws TransportError (`not sent`) as {@link call} does
+   */
+  ask(
+    path: string,
+    message: Uint8Array,
+    token: string | undefined,
+    deadline: number,
+    handlers: CallHandlers,
+  ): Call {
+    const stream = this.#start(path, token, handlers);
+    stream.deadline = deadline;
+    stream.writeLast(message);
+    return stream;
+  }
+
   /** Closes at once. Calls that are open fail. */
   close(): void {
     this.#close(undefined);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { SealError } from '../../credentials/seal.js';
+import { SealError } from '../../broker/errors.js';
 import { Secret } from '../../credentials/secret.js';
 import { PORTAL_REGION } from './directory.js';
 import type { SealOpener } from './records.js';

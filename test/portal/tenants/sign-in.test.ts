@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
-import { SealError } from '../../../src/credentials/seal.js';
+import { SealError } from '../../../src/broker/errors.js';
 import { KeySpace } from '../../../src/portal/tenants/key-space.js';
 import { Passwords } from '../../../src/portal/tenants/passwords.js';
 import { Instance, Tenant } from '../../../src/portal/tenants/tenant.js';
