@@ -1,5 +1,10 @@
-import { ConnectionError, ErrorCode, Status, TransportError } from './errors.js';
-import { headersFrames, rstStreamFrame, windowUpdateFrame, writeFrameHeader } from './frame-writers.js';
+import { ConnectionError, ErrorCode } from '../../http2/errors.js';
+import {
+  headersFrames,
+  rstStreamFrame,
+  windowUpdateFrame,
+  writeFrameHeader,
+} from '../../http2/frame-writers.js';
 import {
   DEFAULT_WINDOW,
   Flag,
@@ -8,11 +13,12 @@ import {
   MAX_FRAME_BYTES,
   MAX_STREAM_ID,
   MAX_WINDOW,
-} from './frames.js';
+} from '../../http2/frames.js';
+import { TABLE_SIZE_ZERO } from '../../http2/hpack.js';
+import type { Output } from '../../http2/output.js';
+import type { ReceiveCredit } from '../../http2/receive-credit.js';
+import { Status, TransportError } from './errors.js';
 import { MESSAGE_PREFIX_BYTES, writeMessagePrefix } from './grpc.js';
-import { TABLE_SIZE_ZERO } from './hpack.js';
-import type { Output } from './output.js';
-import type { ReceiveCredit } from './receive-credit.js';
 import type { Stream, StreamHost } from './stream.js';
 
 const MAX_WAITING_CALLS = 10_000;

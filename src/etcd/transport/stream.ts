@@ -1,5 +1,6 @@
+import { ErrorCode, errorName } from '../../http2/errors.js';
 import type { Call, CallEnd, CallHandlers } from './call.js';
-import { type Delivery, ErrorCode, errorName, Status, statusOfReset } from './errors.js';
+import { type Delivery, Status, statusOfReset } from './errors.js';
 import {
   isGrpc,
   MESSAGE_PREFIX_BYTES,

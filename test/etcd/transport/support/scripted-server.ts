@@ -9,10 +9,10 @@ import {
   rstStreamFrame,
   settingsAckFrame,
   settingsFrame,
-} from '../../../../src/etcd/transport/frame-writers.js';
-import { type FrameHandler, FrameParser } from '../../../../src/etcd/transport/frames.js';
-import { decodeHeaderBlock, encodeField, type HeaderField } from '../../../../src/etcd/transport/hpack.js';
-import { settingsOf } from '../../../../src/etcd/transport/settings.js';
+} from '../../../../src/http2/frame-writers.js';
+import { type FrameHandler, FrameParser } from '../../../../src/http2/frames.js';
+import { decodeHeaderBlock, encodeField, type HeaderField } from '../../../../src/http2/hpack.js';
+import { settingsOf } from '../../../../src/http2/settings.js';
 
 const WAIT_MS = 5_000;
 

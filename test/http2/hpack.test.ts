@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { ConnectionError } from '../../../src/etcd/transport/errors.js';
+import { ConnectionError } from '../../src/http2/errors.js';
 import {
   BlockCache,
   decodeHeaderBlock,
@@ -8,8 +8,8 @@ import {
   encodeInteger,
   encodeLiteral,
   type HeaderField,
-} from '../../../src/etcd/transport/hpack.js';
-import { huffmanDecode, huffmanEncode } from '../../../src/etcd/transport/huffman.js';
+} from '../../src/http2/hpack.js';
+import { huffmanDecode, huffmanEncode } from '../../src/http2/huffman.js';
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
