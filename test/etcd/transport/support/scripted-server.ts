@@ -11,7 +11,8 @@ import {
   settingsFrame,
 } from '../../../../src/http2/frame-writers.js';
 import { type FrameHandler, FrameParser } from '../../../../src/http2/frames.js';
-import { decodeHeaderBlock, encodeField, type HeaderField } from '../../../../src/http2/hpack.js';
+import { HeaderDecoder, WITHOUT_TABLE } from '../../../../src/http2/header-decoder.js';
+import { encodeField, type HeaderField } from '../../../../src/http2/hpack.js';
 import { settingsOf } from '../../../../src/http2/settings.js';
 
 const WAIT_MS = 5_000;
@@ -87,7 +88,12 @@ export class ScriptedPeer implements FrameHandler {
   }
 
   onHeaders(streamId: number, block: Buffer, endStream: boolean): void {
-    this.#saw({ type: 'headers', streamId, fields: decodeHeaderBlock(block), endStream });
+    this.#saw({
+      type: 'headers',
+      streamId,
+      fields: new HeaderDecoder(WITHOUT_TABLE).decode(block),
+      endStream,
+    });
   }
 
   onRstStream(streamId: number, code: number): void {
