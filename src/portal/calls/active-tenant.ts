@@ -3,6 +3,7 @@ import { Flow } from '../limits/fairness.js';
 import type { BindingGauges, PortalGauges } from '../limits/gauges.js';
 import type { InstanceBudgets } from '../limits/instance-budgets.js';
 import type { StoredBytes } from '../limits/stored-bytes.js';
+import { Whitelist, type WhitelistEntry, whitelistProblems } from '../limits/whitelist.js';
 import { type Scope, scopeOf } from '../rewriter/scope.js';
 import type { Tenant } from '../tenants/tenant.js';
 import type { Upstream } from '../upstream/upstream.js';
@@ -12,6 +13,8 @@ import { type Status, statuses } from './status.js';
 export interface Held {
   /** Called once, when the tenant is gone. */
   tenantGone(status: Status): void;
+  /** The instance's settings have changed, its whitelist perhaps. */
+  settingsChanged?(): void;
 }
 
 export interface ActiveTenantParts {
@@ -31,6 +34,7 @@ export class ActiveTenant {
   readonly held = new Set<Held>();
   /** On the clock of `performance.now()`. */
   usedAt = 0;
+  #whitelist: Pick<Whitelist, 'allows'> | undefined;
 
   constructor(
     readonly tenant: Tenant,
@@ -40,7 +44,17 @@ export class ActiveTenant {
     this.scope = scopeOf(prefix, leaseTag, parts.identity);
     this.gauges = parts.gauges.forBinding();
     this.signIn = parts.upstream.signIn(tenant);
-    tenant.onGone(() => this.#gone());
+    const stopListening = tenant.instance.onChange(() => this.#changed());
+    tenant.onGone(() => {
+      stopListening();
+      this.#gone();
+    });
+  }
+
+  /** Whether the instance's whitelist lets an address in. */
+  allows(peer: string): boolean {
+    this.#whitelist ??= whitelistOf(this.tenant);
+    return this.#whitelist.allows(peer);
   }
 
   /** The budgets of its instance; by the quota that the directory knows now. */
@@ -53,6 +67,13 @@ export class ActiveTenant {
     return this.held.size === 0 && this.gauges.counts.requests === 0;
   }
 
+  #changed(): void {
+    this.#whitelist = undefined;
+    for (const held of [...this.held]) {
+      held.settingsChanged?.();
+    }
+  }
+
   #gone(): void {
     // The latest first: a connection is held before its calls, and closes after they have been ended.
     for (const held of [...this.held].reverse()) {
@@ -61,6 +82,14 @@ export class ActiveTenant {
     this.held.clear();
     this.gauges.close();
   }
+}
+
+/** A list that can't be read lets nobody in: the broker checks what it writes. */
+export function whitelistOf({ instance }: Tenant): Pick<Whitelist, 'allows'> {
+  const { whitelist = [] } = instance.settings;
+  return whitelistProblems(whitelist).length > 0
+    ? { allows: () => false }
+    : new Whitelist(whitelist as readonly WhitelistEntry[]);
 }
 
 /** A tenant without calls is forgotten after this time, in milliseconds: etcd has forgotten its token by then. */

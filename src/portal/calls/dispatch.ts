@@ -20,14 +20,6 @@ export interface DispatchParts {
   readonly local: LocalCalls;
 }
 
-/** A call that is over before it has begun. */
-const nothing: InboundHandlers = {
-  onMessage: () => undefined,
-  onHalfClose: () => undefined,
-  onCancel: () => undefined,
-  onDrain: () => undefined,
-};
-
 /** So many tenants may use one connection: an application has one, a proxy of its own perhaps some more. */
 const MAX_TENANTS = 64;
 
@@ -42,7 +34,7 @@ export class Dispatch implements ConnectionCalls, Held {
     readonly connection: InboundConnection,
   ) {}
 
-  accept(inbound: InboundCall): InboundHandlers {
+  accept(inbound: InboundCall): InboundHandlers | undefined {
     const call = callsByPath.get(inbound.path);
     if (call === undefined) {
       return this.parts.local.withoutToken(inbound) ?? refuse(inbound, unimplemented(inbound.path));
@@ -94,11 +86,17 @@ export class Dispatch implements ConnectionCalls, Held {
     }
   }
 
+  settingsChanged(): void {
+    if ([...this.#tenants].some((active) => !active.allows(this.connection.peer))) {
+      this.connection.close('the address is not on the whitelist');
+    }
+  }
+
   #join(active: ActiveTenant): Status | undefined {
     if (this.#tenants.has(active)) {
       return undefined;
     }
-    if (this.#tenants.size >= MAX_TENANTS) {
+    if (this.#tenants.size >= MAX_TENANTS || !active.allows(this.connection.peer)) {
       return statuses.permissionDenied;
     }
     const refused = active.gauges.acquire('connections');
@@ -110,7 +108,7 @@ export class Dispatch implements ConnectionCalls, Held {
     return undefined;
   }
 
-  #handle(call: AllowedCall, active: ActiveTenant, inbound: InboundCall): InboundHandlers {
+  #handle(call: AllowedCall, active: ActiveTenant, inbound: InboundCall): InboundHandlers | undefined {
     const { forwarding, local } = this.parts;
     switch (call.handling) {
       case 'forward':
@@ -130,12 +128,11 @@ export class Dispatch implements ConnectionCalls, Held {
   }
 }
 
-function begun(stream: StreamCall, inbound: InboundCall): InboundHandlers {
+function begun(stream: StreamCall, inbound: InboundCall): InboundHandlers | undefined {
   const refused = stream.begin();
   return refused === undefined ? stream : refuse(inbound, refused);
 }
 
-function refuse(inbound: InboundCall, { code, message }: Status): InboundHandlers {
+function refuse(inbound: InboundCall, { code, message }: Status): undefined {
   inbound.end(code, message);
-  return nothing;
 }

@@ -139,8 +139,10 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       this.finish(statuses.fault);
       return;
     }
-    this.inbound.send(stripped);
-    this.finish(statuses.ok);
+    if (!this.#isOver) {
+      this.#release(Code.OK);
+      this.inbound.answer(stripped);
+    }
   }
 
   failed(status: Status, mayBeApplied: boolean): void {
@@ -232,6 +234,10 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     this.#choseLease = found.tookNewLease;
     this.#unknownLease = unknownLeaseOf(found);
     this.rewrittenFor(found);
+    if (!this.#choseLease) {
+      // It may be a small part of a large buffer, and is not needed again.
+      this.message = undefined;
+    }
     return undefined;
   }
 

@@ -2,7 +2,7 @@
 export interface InboundConnection {
   /** The client's address. */
   readonly peer: string;
-  /** Ends it with all its calls, at once. */
+  /** Ends it, after what its calls were ended with. */
   close(reason: string): void;
 }
 
@@ -14,7 +14,9 @@ export interface InboundCall {
   /** How long the client waits for the answer, in milliseconds; undefined when it waits for ever. */
   readonly timeoutMs?: number | undefined;
   /** Sends one message, which is not changed afterwards. False when more waits than is good: go on after `onDrain`. */
-  send(message: Buffer): boolean;
+  sendMessage(message: Buffer): boolean;
+  /** One message and OK: the whole answer of a unary call. */
+  answer(message: Buffer): void;
   /** gRPC's status code and message; nothing may follow. */
   end(code: number, message: string): void;
   /** No more `onMessage` until {@link resume}, and no credit for the client to send. */
@@ -30,13 +32,14 @@ export interface InboundHandlers {
   onHalfClose(): void;
   /** The client gave up, its time is over, or its connection is gone. */
   onCancel(): void;
-  /** After a `send` that returned false. */
+  /** After a `sendMessage` that returned false. */
   onDrain(): void;
 }
 
 /** What takes the calls of one connection. */
 export interface ConnectionCalls {
-  accept(call: InboundCall): InboundHandlers;
+  /** @returns undefined when the call was ended at once */
+  accept(call: InboundCall): InboundHandlers | undefined;
   /** After the last of its calls was ended or cancelled. */
   closed(): void;
 }

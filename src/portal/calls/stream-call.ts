@@ -141,7 +141,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
 
   /** Passes a message to the tenant. */
   protected tell(message: Buffer): void {
-    if (!this.#isOver && !this.inbound.send(message)) {
+    if (!this.#isOver && !this.inbound.sendMessage(message)) {
       this.#call?.pause();
     }
   }

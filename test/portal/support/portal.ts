@@ -6,11 +6,12 @@ import { presentEncryptionKey } from '../../../src/embedded/kept-secrets.js';
 import type { EtcdClient } from '../../../src/etcd/client.js';
 import { openLog } from '../../../src/observability/log.js';
 import { grantPortalAccess, PORTAL_USER } from '../../../src/portal/access.js';
-import { Portal, type PortalOptions } from '../../../src/portal/portal.js';
+import type { Portal } from '../../../src/portal/portal.js';
+import { type RunningPortal, type StartOptions, startPortal } from '../../../src/portal/start.js';
 import { startTestBroker, type TestBroker } from '../../support/broker.js';
+import { freePorts } from '../../support/operator-etcd.js';
 import { rootConnection } from '../../support/root-connection.js';
 import type { Credentials } from '../../support/tenant.js';
-import { Http2Face } from './http2-face.js';
 
 const CALL_TIMEOUT_MS = 10_000;
 const QUOTA = 256 << 20;
@@ -18,19 +19,18 @@ const QUOTA = 256 << 20;
 /** A broker on an etcd of its own with a portal before it, and clients of tenants through the portal. */
 export class PortalHouse {
   readonly logged: string[] = [];
-  portal!: Portal;
-  face!: Http2Face;
+  running!: RunningPortal;
   root!: EtcdClient;
   url = '';
   #port = 0;
-  #password = new Secret(randomBytes(16).toString('hex'));
+  readonly #password = new Secret(randomBytes(16).toString('hex'));
   readonly #clients = new Set<Etcd3>();
 
   constructor(readonly broker: TestBroker) {}
 
   static async start(
     env: Record<string, string> = {},
-    options: Partial<PortalOptions> = {},
+    options: Partial<StartOptions> = {},
   ): Promise<PortalHouse> {
     const house = new PortalHouse(await startTestBroker(env));
     try {
@@ -44,17 +44,20 @@ export class PortalHouse {
     }
   }
 
-  async startPortal(options: Partial<PortalOptions> = {}): Promise<void> {
+  async startPortal(options: Partial<StartOptions> = {}): Promise<void> {
     const key = await presentEncryptionKey(this.broker.dataDir);
     if (key === undefined) {
       throw new Error('The broker keeps no encryption key');
     }
-    this.face = new Http2Face(() => this.portal);
-    this.#port = await this.face.listen(this.#port);
-    this.url = `http://127.0.0.1:${this.#port}`;
-    this.portal = await Portal.open({
+    if (this.#port === 0) {
+      [this.#port = 0] = await freePorts(1);
+      this.url = `http://127.0.0.1:${this.#port}`;
+    }
+    this.running = await startPortal({
       cluster: { ...this.root.address, username: PORTAL_USER, password: this.#password },
       seals: new Sealer([key]),
+      host: '127.0.0.1',
+      port: this.#port,
       endpoints: [this.url],
       quotaOf: () => QUOTA,
       defaultQuota: QUOTA,
@@ -63,9 +66,12 @@ export class PortalHouse {
     });
   }
 
+  get portal(): Portal {
+    return this.running.portal;
+  }
+
   async stopPortal(): Promise<void> {
-    await this.face?.close();
-    await this.portal?.close();
+    await this.running?.stop();
   }
 
   /** Another instance's only binding, or one more of an instance. */

@@ -4,6 +4,7 @@ import type { Guesses } from '../../limits/guesses.js';
 import { tooManyRequests } from '../../limits/refusals.js';
 import type { Passwords } from '../../tenants/passwords.js';
 import type { Tokens } from '../../tenants/tokens.js';
+import { whitelistOf } from '../active-tenant.js';
 import { refusal } from '../admission.js';
 import { statuses } from '../status.js';
 import type { ClusterFacts } from './cluster-facts.js';
@@ -32,6 +33,9 @@ export class Authenticate {
     );
     switch (attempt.outcome) {
       case 'in':
+        if (!whitelistOf(attempt.found).allows(peer)) {
+          throw new CallFailed(statuses.permissionDenied);
+        }
         return { header: facts.header(), token: tokens.issue(attempt.found) };
       case 'refused':
         throw new CallFailed(refusal(attempt.refusal));

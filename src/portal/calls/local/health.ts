@@ -25,9 +25,11 @@ export class Health implements InboundHandlers {
     } else if (this.#message.length > 0 && !this.#message.equals(Buffer.from([0x0a, 0]))) {
       this.#end(Code.NOT_FOUND, 'unknown service');
     } else {
-      this.inbound.send(this.isServing() ? SERVING : NOT_SERVING);
+      const answer = this.isServing() ? SERVING : NOT_SERVING;
       if (this.inbound.path.endsWith('/Check')) {
-        this.#end(Code.OK, '');
+        this.inbound.answer(answer);
+      } else {
+        this.inbound.sendMessage(answer);
       }
     }
   }

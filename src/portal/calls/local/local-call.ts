@@ -103,8 +103,8 @@ export class LocalCall implements InboundHandlers, Held {
 
   #answer(response: object): void {
     if (!this.#isOver) {
-      this.parts.inbound.send(Buffer.from(codec(this.parts.call.response.name).encode(response)));
-      this.finish(statuses.ok);
+      this.#over(statuses.ok.code);
+      this.parts.inbound.answer(Buffer.from(codec(this.parts.call.response.name).encode(response)));
     }
   }
 
