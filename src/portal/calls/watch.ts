@@ -10,6 +10,9 @@ import {
   silentCreation,
 } from './watch-messages.js';
 
+/** With the stream's token twice; with the one that other calls have had since, which may be gone too; with a new one. */
+const MAX_ATTEMPTS = 4;
+
 interface Creation {
   readonly rewritten: Buffer;
   /** Above 0 when the watch is to begin below the key space's floor. */
@@ -127,9 +130,9 @@ export class Watch extends StreamCall {
     }
   }
 
-  /** First it is sent again, since a change of users is over in a moment; then with another token; then it is true. */
+  /** First it is sent again, since a change of users is over in a moment; then with another token; at last it is true. */
   #refused(stripped: Buffer, creation: Creation): void {
-    if (creation.attempts > 2 || !AUTH_REASON.test(cancelReason(stripped))) {
+    if (creation.attempts >= MAX_ATTEMPTS || !AUTH_REASON.test(cancelReason(stripped))) {
       this.#drop();
       this.tell(stripped);
       return;

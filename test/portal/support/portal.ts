@@ -8,6 +8,7 @@ import { openLog } from '../../../src/observability/log.js';
 import { grantPortalAccess, PORTAL_USER } from '../../../src/portal/access.js';
 import type { Portal } from '../../../src/portal/portal.js';
 import { type RunningPortal, type StartOptions, startPortal } from '../../../src/portal/start.js';
+import { EtcdProxy } from '../../faults/support/etcd-proxy.js';
 import { startTestBroker, type TestBroker } from '../../support/broker.js';
 import { freePorts } from '../../support/operator-etcd.js';
 import { rootConnection } from '../../support/root-connection.js';
@@ -21,7 +22,11 @@ export class PortalHouse {
   readonly logged: string[] = [];
   running!: RunningPortal;
   root!: EtcdClient;
+  /** Between the portal and etcd, where it was asked for. */
+  proxy!: EtcdProxy;
   url = '';
+  /** Where the portal finds etcd, when that is not etcd itself. */
+  way: { endpoints?: string[] } = {};
   #port = 0;
   readonly #password = new Secret(randomBytes(16).toString('hex'));
   readonly #clients = new Set<Etcd3>();
@@ -31,11 +36,19 @@ export class PortalHouse {
   static async start(
     env: Record<string, string> = {},
     options: Partial<StartOptions> = {},
+    isProxied = false,
   ): Promise<PortalHouse> {
     const house = new PortalHouse(await startTestBroker(env));
     try {
       house.root = await rootConnection(house.broker);
       await grantPortalAccess(house.root, house.#password);
+      if (isProxied) {
+        house.proxy = await EtcdProxy.start(
+          house.root.address.endpoints[0] as string,
+          house.root.address.caCertificate as string,
+        );
+        house.way = { endpoints: [house.proxy.endpoint] };
+      }
       await house.startPortal(options);
       return house;
     } catch (error) {
@@ -54,7 +67,7 @@ export class PortalHouse {
       this.url = `http://127.0.0.1:${this.#port}`;
     }
     this.running = await startPortal({
-      cluster: { ...this.root.address, username: PORTAL_USER, password: this.#password },
+      cluster: { ...this.root.address, ...this.way, username: PORTAL_USER, password: this.#password },
       seals: new Sealer([key]),
       host: '127.0.0.1',
       port: this.#port,
@@ -102,6 +115,7 @@ export class PortalHouse {
       client.close();
     }
     await this.stopPortal();
+    await this.proxy?.stop();
     this.root?.close();
     await this.broker.dispose();
   }
