@@ -87,17 +87,21 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
   }
 
   onCancel(): void {
-    this.#release(Code.CANCELLED);
-    this.exchange.cancel();
+    if (!this.#isOver) {
+      this.#release(Code.CANCELLED);
+      this.exchange.cancel();
+    }
   }
 
   onDrain(): void {}
 
+  /** The client's time is over. */
+  protected expired(): void {
+    this.#stop(statuses.deadlineExceeded);
+  }
+
   tenantGone(status: Status): void {
-    if (!this.#isOver) {
-      this.exchange.cancel();
-      this.finish(status);
-    }
+    this.#stop(status);
   }
 
   /** Its turn has come. */
@@ -161,6 +165,13 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
         : undefined,
     );
     this.finish(status);
+  }
+
+  #stop(status: Status): void {
+    if (!this.#isOver) {
+      this.finish(status);
+      this.exchange.cancel();
+    }
   }
 
   /** Puts the call in the queue of its tenant. */
@@ -241,6 +252,9 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     return undefined;
   }
 
+  /** Once, when the call is over, however it ended. */
+  protected over(): void {}
+
   /** Told of what each rewriting found. */
   protected rewrittenFor(_found: Findings): void {}
 
@@ -272,6 +286,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     }
     this.message = undefined;
     this.rewritten = undefined;
+    this.over();
     const startedAt = this.#startedAt;
     this.parts.observe(this.call.name, code, startedAt === 0 ? 0 : (performance.now() - startedAt) / 1_000);
     if (this.#isStarted) {

@@ -28,12 +28,21 @@ export function unknownLeaseOf(found: Findings): UnknownLease | undefined {
 }
 
 const grant = codecOf('LeaseGrantRequest');
+const revocation = codecOf('LeaseRevokeRequest');
 /** What etcd gives the lease of a lock or a candidate, in seconds (client/v3/concurrency). */
 const SESSION_TTL = 60;
 
 /** The request for a session's lease. */
 export function sessionGrant(leaseTag: number, lease: number): Uint8Array {
-  return grant.encode({ ID: String((BigInt(leaseTag) << 32n) | BigInt(lease)), TTL: SESSION_TTL });
+  return grant.encode({ ID: idInCluster(leaseTag, lease), TTL: SESSION_TTL });
+}
+
+export function sessionRevocation(leaseTag: number, lease: number): Uint8Array {
+  return revocation.encode({ ID: idInCluster(leaseTag, lease) });
+}
+
+function idInCluster(leaseTag: number, lease: number): string {
+  return String((BigInt(leaseTag) << 32n) | BigInt(lease));
 }
 
 /** The id as an int64 in decimal. */

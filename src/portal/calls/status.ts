@@ -52,7 +52,7 @@ export const statuses = {
   /** Two key spaces of the cluster have the same lease tag; the portal's own text. */
   noLeases: { code: Code.UNAVAILABLE, message: 'etcdserver: leases are not available to this key space' },
   cancelled: { code: Code.CANCELLED, message: 'context canceled' },
-  tooLateForClient: { code: Code.DEADLINE_EXCEEDED, message: 'context deadline exceeded' },
+  deadlineExceeded: { code: Code.DEADLINE_EXCEEDED, message: 'context deadline exceeded' },
   /** gRPC's: a call of one message with none or several. */
   oneMessage: { code: Code.INTERNAL, message: 'the call takes exactly one message' },
   /** A fault of the portal's own, or an answer that must not reach the tenant. */
