@@ -54,7 +54,8 @@ export class EtcdClient implements ICallable<never> {
   readonly cluster = new ClusterClient(this);
   readonly callOptionsFactory = undefined;
 
-  readonly #endpoints: Endpoints;
+  /** Where calls go; for who carries calls as bytes and keeps its own tokens. */
+  readonly endpoints: Endpoints;
   readonly #signIn: SignIn;
   readonly #observe: CallObserver;
   #isClosed = false;
@@ -64,7 +65,7 @@ export class EtcdClient implements ICallable<never> {
     observe: CallObserver = () => undefined,
   ) {
     const { username, password } = address;
-    this.#endpoints = new Endpoints(address);
+    this.endpoints = new Endpoints(address);
     this.#signIn =
       username === undefined || password === undefined
         ? new SignIn()
@@ -134,8 +135,8 @@ export class EtcdClient implements ICallable<never> {
    * longer than {@link CATCH_UP_MS}.
    */
   async settle(): Promise<void> {
-    const members = this.#endpoints.all.filter(({ isSuspect }) => !isSuspect);
-    if (this.#endpoints.all.length === 1 || members.length === 0) {
+    const members = this.endpoints.all.filter(({ isSuspect }) => !isSuspect);
+    if (this.endpoints.all.length === 1 || members.length === 0) {
       return;
     }
     const endAt = performance.now() + CATCH_UP_MS;
@@ -168,7 +169,7 @@ export class EtcdClient implements ICallable<never> {
 
   close(): void {
     this.#isClosed = true;
-    this.#endpoints.close();
+    this.endpoints.close();
   }
 
   async #repeat<T>(call: EtcdCall, request: unknown, { endAt, signsIn, firstMs }: Repetition): Promise<T> {
@@ -179,7 +180,7 @@ export class EtcdClient implements ICallable<never> {
       const timeoutMs = (attempt === 0 ? firstMs : undefined) ?? ATTEMPT_TIMEOUT_MS;
       try {
         const token = signsIn ? await this.#token(endAt) : undefined;
-        const place = this.#endpoints.ready ?? (await this.#place(endAt));
+        const place = this.endpoints.ready ?? (await this.#place(endAt));
         const response = await this.#attempt(call, message, place, token, endAt, timeoutMs);
         this.#observe(call.method, 'ok', (performance.now() - startedAt) / 1_000);
         return response as T;
@@ -245,7 +246,7 @@ export class EtcdClient implements ICallable<never> {
     if (this.#isClosed) {
       throw new EtcdError('other', 'the connection to etcd is closed', { delivery: 'not sent' });
     }
-    return readyBefore(endAt, this.#endpoints.place());
+    return readyBefore(endAt, this.endpoints.place());
   }
 
   #token(endAt: number): Promise<string | undefined> | string | undefined {
@@ -259,7 +260,7 @@ export class EtcdClient implements ICallable<never> {
         endAt: performance.now() + CALL_TIMEOUT_MS,
         signsIn: false,
         // All calls wait for a sign-in, so it does not wait itself for a member that may hang.
-        ...(this.#endpoints.all.length > 1 ? { firstMs: DOUBT_MS } : {}),
+        ...(this.endpoints.all.length > 1 ? { firstMs: DOUBT_MS } : {}),
       });
       return token;
     } catch (error) {

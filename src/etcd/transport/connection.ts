@@ -1,19 +1,21 @@
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { ConnectionError, ErrorCode } from '../../http2/errors.js';
+import { goawayFrame, pingFrame, windowUpdateFrame } from '../../http2/frame-writers.js';
+import { FrameParser } from '../../http2/frames.js';
+import { Output } from '../../http2/output.js';
+import { ReceiveCredit } from '../../http2/receive-credit.js';
 import type { Call, CallHandlers } from './call.js';
 import { address, dial } from './dial.js';
-import { ConnectionError, ErrorCode, Status, TransportError } from './errors.js';
-import { goawayFrame, pingFrame, windowUpdateFrame } from './frame-writers.js';
-import { FrameParser } from './frames.js';
+import { Status, TransportError } from './errors.js';
+import { CONNECTION_WINDOW, clientGreeting, MAX_HELD_BYTES } from './greeting.js';
 import { DEFAULT_MAX_MESSAGE_BYTES } from './grpc.js';
 import { Inbound } from './inbound.js';
 import { Keepalive, TICK_MS } from './keepalive.js';
 import type { ConnectionOptions, ConnectionTarget, UnaryOptions } from './options.js';
-import { Output } from './output.js';
-import { ReceiveCredit } from './receive-credit.js';
 import { RequestHeaders } from './request-headers.js';
 import { Sender } from './sender.js';
-import { clientGreeting } from './settings.js';
+
 import { Stream } from './stream.js';
 import { UnaryHandlers } from './unary.js';
 
@@ -56,7 +58,9 @@ export class Connection {
       maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
     } = options;
     this.#output = new Output(socket, () => this.#onWritable());
-    const credit = new ReceiveCredit((bytes) => this.#output.append(windowUpdateFrame(0, bytes)));
+    const credit = new ReceiveCredit(CONNECTION_WINDOW, MAX_HELD_BYTES, (bytes) =>
+      this.#output.append(windowUpdateFrame(0, bytes)),
+    );
     this.#sender = new Sender(this.#output, credit, maxMessageBytes, () => this.#closeWhenDrained());
     this.#keepalive = new Keepalive({ pingIntervalMs, pingTimeoutMs });
     const host = {
@@ -127,6 +131,24 @@ export class Connection {
       }
       stream.writeLast(message);
     });
+  }
+
+  /**
+   * As {@link unary}, told to handlers: for who can't afford a promise for each call.
+   *
+   * @throws TransportError (`not sent`) as {@link call} does
+   */
+  ask(
+    path: string,
+    message: Uint8Array,
+    token: string | undefined,
+    deadline: number,
+    handlers: CallHandlers,
+  ): Call {
+    const stream = this.#start(path, token, handlers);
+    stream.deadline = deadline;
+    stream.writeLast(message);
+    return stream;
   }
 
   /** Closes at once. Calls that are open fail. */

@@ -1,5 +1,5 @@
+import type { HeaderField } from '../../http2/hpack.js';
 import { Status, statusOfHttp } from './errors.js';
-import type { HeaderField } from './hpack.js';
 
 /** A byte that tells whether the message is compressed, and four of its length (grpc/doc/PROTOCOL-HTTP2.md). */
 export const MESSAGE_PREFIX_BYTES = 5;

@@ -1,12 +1,13 @@
-import { ConnectionError, ErrorCode, errorName, Status } from './errors.js';
-import { pingFrame, settingsAckFrame } from './frame-writers.js';
-import { type FrameHandler, MAX_FRAME_BYTES, MAX_STREAM_ID } from './frames.js';
+import { ConnectionError, ErrorCode, errorName } from '../../http2/errors.js';
+import { pingFrame, settingsAckFrame } from '../../http2/frame-writers.js';
+import { type FrameHandler, MAX_FRAME_BYTES, MAX_STREAM_ID } from '../../http2/frames.js';
+import { BlockCache, WITHOUT_TABLE } from '../../http2/header-decoder.js';
+import type { ReceiveCredit } from '../../http2/receive-credit.js';
+import { Setting, settingsOf } from '../../http2/settings.js';
+import { Status } from './errors.js';
 import { type ResponseHeaders, responseHeaders } from './grpc.js';
-import { BlockCache } from './hpack.js';
 import type { Keepalive } from './keepalive.js';
-import type { ReceiveCredit } from './receive-credit.js';
 import type { Sender } from './sender.js';
-import { Setting, settingsOf } from './settings.js';
 import type { Stream } from './stream.js';
 
 const LARGEST_FRAME_BYTES = 0xff_ffff;
@@ -27,7 +28,7 @@ export class Inbound implements FrameHandler {
   readonly #sender: Sender;
   readonly #credit: ReceiveCredit;
   readonly #keepalive: Keepalive;
-  readonly #blocks = new BlockCache<ResponseHeaders>(responseHeaders);
+  readonly #blocks = new BlockCache<ResponseHeaders>(WITHOUT_TABLE, responseHeaders);
   #settingsSeen = false;
   #settingsAcknowledged = false;
   #goawayId = MAX_STREAM_ID;

@@ -1,5 +1,5 @@
+import { encodeField, encodeLiteral } from '../../http2/hpack.js';
 import { Status, TransportError } from './errors.js';
-import { encodeField, encodeLiteral } from './hpack.js';
 
 const MAX_CACHED = 1_000;
 /** Frame and window limits leave more; a token of etcd has some dozens of bytes, a JWT some hundreds. */

@@ -1,19 +1,19 @@
-import { ConnectionError, ErrorCode, Status, TransportError } from './errors.js';
-import { headersFrames, rstStreamFrame, windowUpdateFrame, writeFrameHeader } from './frame-writers.js';
+import { DataSender } from '../../http2/data-sender.js';
+import { ErrorCode } from '../../http2/errors.js';
 import {
-  DEFAULT_WINDOW,
-  Flag,
-  FRAME_HEADER_BYTES,
-  FrameType,
-  MAX_FRAME_BYTES,
-  MAX_STREAM_ID,
-  MAX_WINDOW,
-} from './frames.js';
+  headersFrames,
+  rstStreamFrame,
+  windowUpdateFrame,
+  writeFrameHeader,
+} from '../../http2/frame-writers.js';
+import { Flag, FRAME_HEADER_BYTES, FrameType, MAX_FRAME_BYTES, MAX_STREAM_ID } from '../../http2/frames.js';
+import { TABLE_SIZE_ZERO } from '../../http2/hpack.js';
+import type { Output } from '../../http2/output.js';
+import type { ReceiveCredit } from '../../http2/receive-credit.js';
+import { Status, TransportError } from './errors.js';
 import { MESSAGE_PREFIX_BYTES, writeMessagePrefix } from './grpc.js';
-import { TABLE_SIZE_ZERO } from './hpack.js';
-import type { Output } from './output.js';
-import type { ReceiveCredit } from './receive-credit.js';
-import type { Stream, StreamHost } from './stream.js';
+import type { Stream } from './stream.js';
+import type { StreamHost } from './stream-host.js';
 
 const MAX_WAITING_CALLS = 10_000;
 /** What a stream may have waiting before its writer is told to wait. */
@@ -34,16 +34,14 @@ export class Sender implements StreamHost {
   readonly #output: Output;
   readonly #credit: ReceiveCredit;
   readonly #onFinished: () => void;
-  /** Streams that have data and a window. */
-  readonly #ready = new Set<Stream>();
-  #window = DEFAULT_WINDOW;
-  #initialWindow = DEFAULT_WINDOW;
+  readonly #data: DataSender<Stream>;
   #maxStreams = Number.POSITIVE_INFINITY;
   #pumping = false;
 
   /** @param onFinished after the end of each stream, before its call hears of it */
   constructor(output: Output, credit: ReceiveCredit, maxMessageBytes: number, onFinished: () => void) {
     this.#output = output;
+    this.#data = new DataSender(output);
     this.#credit = credit;
     this.maxMessageBytes = maxMessageBytes;
     this.#onFinished = onFinished;
@@ -68,23 +66,14 @@ export class Sender implements StreamHost {
   /** Returns false when the stream has so much waiting that its writer should wait. */
   send(stream: Stream, message: Uint8Array, end: boolean): boolean {
     const bytes = MESSAGE_PREFIX_BYTES + message.length;
-    if (
-      stream.id === 0 ||
-      stream.queuedBytes > 0 ||
-      bytes > MAX_FRAME_BYTES ||
-      bytes > this.#window ||
-      bytes > stream.sendWindow ||
-      !this.#output.writable
-    ) {
+    if (stream.id === 0 || !this.#data.take(stream, bytes)) {
       stream.enqueue(message);
-      if (stream.id !== 0 && stream.sendWindow > 0) {
-        this.#ready.add(stream);
+      if (stream.id !== 0) {
+        this.#data.queued(stream);
         this.pump();
       }
       return stream.queuedBytes < HIGH_WATER_BYTES;
     }
-    this.#window -= bytes;
-    stream.sendWindow -= bytes;
     stream.endSent = end;
     const output = this.#output;
     const copied = message.length < COPY_BELOW_BYTES;
@@ -130,7 +119,7 @@ export class Sender implements StreamHost {
   finished(stream: Stream): void {
     this.streams.delete(stream.id);
     this.waiting.delete(stream);
-    this.#ready.delete(stream);
+    this.#data.forget(stream);
     if (this.waiting.size > 0) {
       this.pump();
     }
@@ -151,16 +140,7 @@ export class Sender implements StreamHost {
         this.waiting.delete(stream);
         this.#start(stream);
       }
-      for (const stream of this.#ready) {
-        if (this.#window <= 0 || !this.#output.writable) {
-          break;
-        }
-        this.#ready.delete(stream);
-        this.#sendFrame(stream);
-        if (stream.queuedBytes > 0 && stream.sendWindow > 0) {
-          this.#ready.add(stream); // behind the others
-        }
-      }
+      this.#data.pump();
     } finally {
       this.#pumping = false;
     }
@@ -170,45 +150,21 @@ export class Sender implements StreamHost {
     this.#maxStreams = count;
   }
 
-  /** A change applies to open streams too, whose windows may become negative (RFC 9113, section 6.9.2). */
   setInitialWindow(bytes: number): void {
-    if (bytes > MAX_WINDOW) {
-      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, `an initial window of ${bytes} bytes`);
-    }
-    const change = bytes - this.#initialWindow;
-    this.#initialWindow = bytes;
-    for (const stream of this.streams.values()) {
-      if (stream.sendWindow + change > MAX_WINDOW) {
-        throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'the window of a stream overflows');
-      }
-      this.#widen(stream, change);
-    }
+    this.#data.setInitialWindow(bytes, this.streams.values());
   }
 
   windowUpdate(increment: number): void {
-    if (this.#window + increment > MAX_WINDOW) {
-      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, 'the window of the connection overflows');
-    }
-    this.#window += increment;
+    this.#data.widenConnection(increment);
     this.pump();
   }
 
   streamWindowUpdate(stream: Stream, increment: number): void {
-    if (stream.sendWindow + increment > MAX_WINDOW) {
+    if (!this.#data.widen(stream, increment)) {
       stream.abort(ErrorCode.FLOW_CONTROL_ERROR, Status.INTERNAL, 'the window of the stream overflows');
       return;
     }
-    this.#widen(stream, increment);
     this.pump();
-  }
-
-  #widen(stream: Stream, bytes: number): void {
-    stream.sendWindow += bytes;
-    if (stream.sendWindow <= 0) {
-      this.#ready.delete(stream);
-    } else if (stream.queuedBytes > 0) {
-      this.#ready.add(stream);
-    }
   }
 
   #mayStart(): boolean {
@@ -220,7 +176,7 @@ export class Sender implements StreamHost {
     const output = this.#output;
     stream.id = this.nextId;
     this.nextId += 2;
-    stream.sendWindow = this.#initialWindow;
+    stream.sendWindow = this.#data.initialWindow;
     stream.openedAtFlush = output.flushes;
     this.streams.set(stream.id, stream);
     const { pathBlock, tokenBlock } = stream;
@@ -237,38 +193,9 @@ export class Sender implements StreamHost {
       }
     }
     if (stream.queuedBytes > 0) {
-      this.#ready.add(stream);
+      this.#data.queued(stream);
     } else if (stream.ending) {
       this.sendEnd(stream);
-    }
-  }
-
-  #sendFrame(stream: Stream): void {
-    const length = Math.min(MAX_FRAME_BYTES, this.#window, stream.sendWindow, stream.queuedBytes);
-    const end = stream.ending && length === stream.queuedBytes;
-    this.#window -= length;
-    stream.sendWindow -= length;
-    stream.queuedBytes -= length;
-    stream.endSent = end;
-    const at = this.#output.reserve(FRAME_HEADER_BYTES);
-    writeFrameHeader(this.#output.segment, at, length, FrameType.DATA, end ? Flag.END_STREAM : 0, stream.id);
-    const { queue } = stream;
-    let rest = length;
-    let whole = 0;
-    for (; rest > 0; whole++) {
-      const piece = queue[whole] as Uint8Array;
-      if (piece.length > rest) {
-        this.#output.append(piece.subarray(0, rest));
-        queue[whole] = piece.subarray(rest);
-        break;
-      }
-      this.#output.append(piece);
-      rest -= piece.length;
-    }
-    queue.splice(0, whole);
-    if (stream.needsDrain && stream.queuedBytes === 0) {
-      stream.needsDrain = false;
-      stream.handlers.onDrain?.();
     }
   }
 }

@@ -1,5 +1,7 @@
+import type { SendingStream } from '../../http2/data-sender.js';
+import { ErrorCode, errorName } from '../../http2/errors.js';
 import type { Call, CallEnd, CallHandlers } from './call.js';
-import { type Delivery, ErrorCode, errorName, Status, statusOfReset } from './errors.js';
+import { type Delivery, Status, statusOfReset } from './errors.js';
 import {
   isGrpc,
   MESSAGE_PREFIX_BYTES,
@@ -10,27 +12,15 @@ import {
   statusWithoutGrpc,
   writeMessagePrefix,
 } from './grpc.js';
+import type { StreamHost } from './stream-host.js';
 
 /** Our receive window for each stream; what a paused stream can make us hold. */
 export const STREAM_WINDOW = 1024 * 1024;
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 const NOTHING: Uint8Array[] = [];
 
-/** What a stream needs of its connection. */
-export interface StreamHost {
-  readonly maxMessageBytes: number;
-  /** Sends a message, or queues it; false where it should rather wait. */
-  send(stream: Stream, message: Uint8Array, end: boolean): boolean;
-  sendEnd(stream: Stream): void;
-  sendReset(stream: Stream, code: number): void;
-  sendCredit(stream: Stream, bytes: number): void;
-  /** Bytes that a paused stream holds, more or fewer. */
-  held(bytes: number): void;
-  finished(stream: Stream): void;
-}
-
 /** One call: the state of its stream in both directions. */
-export class Stream implements Call, MessageSink {
+export class Stream implements Call, MessageSink, SendingStream {
   /** 0 while the stream waits to be opened. */
   id = 0;
   /** On performance.now()'s clock. */
@@ -116,6 +106,13 @@ export class Stream implements Call, MessageSink {
     }
     this.queue.push(prefix, message);
     this.queuedBytes += MESSAGE_PREFIX_BYTES + message.length;
+  }
+
+  onSent(): void {
+    if (this.needsDrain && this.queuedBytes === 0) {
+      this.needsDrain = false;
+      this.handlers.onDrain?.();
+    }
   }
 
   onHeaders(headers: ResponseHeaders, endStream: boolean): void {

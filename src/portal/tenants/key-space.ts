@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { MAX_LEASE_TAG } from '../rewriter/scope.js';
 
 /** Where a tenant's keys are, as the rewriter takes it. */
 export interface Scope {
@@ -51,9 +52,10 @@ function scopeOf(text: string, leaseTag: number): Scope {
   return { prefix: bytes.subarray(0, length), prefixEnd: bytes.subarray(length), leaseTag };
 }
 
-/** The first 31 bits of the SHA-256 of a prefix. */
+/** The first 31 bits of the SHA-256 of a prefix, kept within the tags that there are. */
 export function leaseTagOf(prefix: string): number {
-  return hash('sha256', Buffer.from(prefix, 'latin1'), 'buffer').readUInt32BE(0) >>> 1;
+  const bits = hash('sha256', Buffer.from(prefix, 'latin1'), 'buffer').readUInt32BE(0) >>> 1;
+  return Math.min(Math.max(bits, 1), MAX_LEASE_TAG);
 }
 
 /**

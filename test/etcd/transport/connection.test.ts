@@ -10,7 +10,7 @@ import {
   settingsAckFrame,
   settingsFrame,
   windowUpdateFrame,
-} from '../../../src/etcd/transport/frame-writers.js';
+} from '../../../src/http2/frame-writers.js';
 import { failureOf, later, start } from './support/calls.js';
 import { blockOf, framed, headOf, resetOf, ScriptedServer, trailersOf } from './support/scripted-server.js';
 

@@ -1,11 +1,6 @@
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
-import {
-  dataFrame,
-  pingFrame,
-  settingsFrame,
-  windowUpdateFrame,
-} from '../../../src/etcd/transport/frame-writers.js';
+import { dataFrame, pingFrame, settingsFrame, windowUpdateFrame } from '../../../src/http2/frame-writers.js';
 import { failureOf, later, start } from './support/calls.js';
 import { framed, headOf, type ScriptedPeer, ScriptedServer, trailersOf } from './support/scripted-server.js';
 

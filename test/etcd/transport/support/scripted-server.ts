@@ -9,10 +9,11 @@ import {
   rstStreamFrame,
   settingsAckFrame,
   settingsFrame,
-} from '../../../../src/etcd/transport/frame-writers.js';
-import { type FrameHandler, FrameParser } from '../../../../src/etcd/transport/frames.js';
-import { decodeHeaderBlock, encodeField, type HeaderField } from '../../../../src/etcd/transport/hpack.js';
-import { settingsOf } from '../../../../src/etcd/transport/settings.js';
+} from '../../../../src/http2/frame-writers.js';
+import { type FrameHandler, FrameParser } from '../../../../src/http2/frames.js';
+import { HeaderDecoder, WITHOUT_TABLE } from '../../../../src/http2/header-decoder.js';
+import { encodeField, type HeaderField } from '../../../../src/http2/hpack.js';
+import { settingsOf } from '../../../../src/http2/settings.js';
 
 const WAIT_MS = 5_000;
 
@@ -87,7 +88,12 @@ export class ScriptedPeer implements FrameHandler {
   }
 
   onHeaders(streamId: number, block: Buffer, endStream: boolean): void {
-    this.#saw({ type: 'headers', streamId, fields: decodeHeaderBlock(block), endStream });
+    this.#saw({
+      type: 'headers',
+      streamId,
+      fields: new HeaderDecoder(WITHOUT_TABLE).decode(block),
+      endStream,
+    });
   }
 
   onRstStream(streamId: number, code: number): void {

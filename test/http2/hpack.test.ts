@@ -1,16 +1,11 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { ConnectionError } from '../../../src/etcd/transport/errors.js';
-import {
-  BlockCache,
-  decodeHeaderBlock,
-  encodeField,
-  encodeInteger,
-  encodeLiteral,
-  type HeaderField,
-} from '../../../src/etcd/transport/hpack.js';
-import { huffmanDecode, huffmanEncode } from '../../../src/etcd/transport/huffman.js';
+import { ConnectionError } from '../../src/http2/errors.js';
+import { BlockCache, HeaderDecoder, WITHOUT_TABLE } from '../../src/http2/header-decoder.js';
+import { encodeField, encodeInteger, encodeLiteral, type HeaderField } from '../../src/http2/hpack.js';
+import { huffmanDecode, huffmanEncode } from '../../src/http2/huffman.js';
 
+const decodeHeaderBlock = (block: Buffer) => new HeaderDecoder(WITHOUT_TABLE).decode(block);
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 
 describe('HPACK', () => {
@@ -139,7 +134,7 @@ describe('HPACK', () => {
 
   it('interprets a block that repeats once', () => {
     let interpreted = 0;
-    const cache = new BlockCache((fields) => {
+    const cache = new BlockCache(WITHOUT_TABLE, (fields) => {
       interpreted++;
       return fields[0]?.[1];
     });

@@ -1,11 +1,4 @@
 import { ConnectionError, ErrorCode } from './errors.js';
-import { DEFAULT_WINDOW } from './frames.js';
-
-/** Our receive window for a whole connection. */
-export const CONNECTION_WINDOW = 16 * 1024 * 1024;
-const CREDIT_FROM_BYTES = CONNECTION_WINDOW / 4;
-/** How much the paused streams of a connection may hold together before the connection stops too. */
-const MAX_HELD_BYTES = 64 * 1024 * 1024;
 
 /**
  * The receive window of a connection. Credit is given back as data comes in, whether its stream is paused or not, so
@@ -14,17 +7,23 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024;
  */
 export class ReceiveCredit {
   readonly #send: (bytes: number) => void;
-  #window = CONNECTION_WINDOW;
+  readonly #creditFrom: number;
+  readonly #maxHeld: number;
+  #window: number;
   #uncredited = 0;
   #held = 0;
 
-  /** @param send sends a WINDOW_UPDATE for the connection */
-  constructor(send: (bytes: number) => void) {
+  /**
+   * @param window in bytes; the peer has been told of it
+   * @param maxHeld how many bytes all streams together may hold before the connection waits
+   * @param send sends a WINDOW_UPDATE for the connection
+   */
+  constructor(window: number, maxHeld: number, send: (bytes: number) => void) {
+    this.#window = window;
+    this.#creditFrom = window / 4;
+    this.#maxHeld = maxHeld;
     this.#send = send;
   }
-
-  /** What has to be added to the protocol's default at the start. */
-  static readonly initial = CONNECTION_WINDOW - DEFAULT_WINDOW;
 
   /** @throws ConnectionError when the peer ignores the window */
   received(bytes: number): void {
@@ -45,7 +44,7 @@ export class ReceiveCredit {
   }
 
   #credit(): void {
-    if (this.#uncredited >= CREDIT_FROM_BYTES && this.#held <= MAX_HELD_BYTES) {
+    if (this.#uncredited >= this.#creditFrom && this.#held <= this.#maxHeld) {
       this.#send(this.#uncredited);
       this.#window += this.#uncredited;
       this.#uncredited = 0;

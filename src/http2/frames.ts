@@ -1,4 +1,5 @@
 import { ConnectionError, ErrorCode } from './errors.js';
+import { HeaderFragments } from './header-fragments.js';
 
 /** Frame types of RFC 9113, section 6. */
 export const FrameType = {
@@ -22,9 +23,8 @@ export const MAX_FRAME_BYTES = 16_384;
 export const MAX_WINDOW = 0x7fff_ffff;
 export const DEFAULT_WINDOW = 65_535;
 export const MAX_STREAM_ID = 0x7fff_ffff;
-/** The bound of a header block: HEADERS and its CONTINUATIONs together. */
+/** The bound of a header block, HEADERS and its CONTINUATIONs together, where no other is given. */
 export const MAX_HEADER_BLOCK_BYTES = 65_536;
-const MAX_CONTINUATIONS = 16;
 
 /**
  * What a parser found. Buffers may be parts of what was pushed; they are not written to afterwards.
@@ -45,6 +45,8 @@ export interface FrameHandler {
   onWindowUpdate(streamId: number, increment: number): void;
   /** The peer broke the rules on one stream only. */
   onStreamError(streamId: number, code: number, message: string): void;
+  /** A frame that means nothing to us: PRIORITY, or of an unknown type. */
+  onIgnored?(): void;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -60,26 +62,25 @@ export class FrameParser {
   #payload: Buffer | undefined;
   #payloadFilled = 0;
   #stopped = false;
-  /** The stream whose header block is unfinished, or 0. */
-  #blockStream = 0;
-  #blockEndsStream = false;
-  #blockBytes = 0;
-  #blockParts: Buffer[] = [];
+  readonly #fragments: HeaderFragments;
+  /** How many frames have come. */
+  frames = 0;
 
-  constructor(handler: FrameHandler) {
+  constructor(handler: FrameHandler, maxHeaderBlockBytes = MAX_HEADER_BLOCK_BYTES) {
     this.#handler = handler;
+    this.#fragments = new HeaderFragments(maxHeaderBlockBytes);
   }
 
   /** Nothing is dispatched any more, not even what is left of a chunk that is being pushed. */
   stop(): void {
     this.#stopped = true;
     this.#payload = undefined;
-    this.#blockParts = [];
+    this.#fragments.clear();
   }
 
   /** Whether the bytes so far end in the middle of a frame or of a header block. */
   get incomplete(): boolean {
-    return this.#headerFilled > 0 || this.#blockStream !== 0;
+    return this.#headerFilled > 0 || this.#fragments.streamId !== 0;
   }
 
   /** @throws ConnectionError when the peer broke the protocol; the parser can't be used after that */
@@ -143,7 +144,9 @@ export class FrameParser {
     const type = header[at + 3] as number;
     const flags = header[at + 4] as number;
     const streamId = header.readUInt32BE(at + 5) & MAX_STREAM_ID;
-    if (this.#blockStream !== 0 && (type !== FrameType.CONTINUATION || streamId !== this.#blockStream)) {
+    const blockStream = this.#fragments.streamId;
+    this.frames++;
+    if (blockStream !== 0 && (type !== FrameType.CONTINUATION || streamId !== blockStream)) {
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'a header block was interrupted');
     }
     switch (type) {
@@ -163,15 +166,16 @@ export class FrameParser {
         if (fragment.length < priorityBytes) {
           throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'HEADERS without its priority');
         }
-        this.#blockEndsStream = (flags & Flag.END_STREAM) !== 0;
-        this.#headerFragment(streamId, fragment.subarray(priorityBytes), flags);
+        const endStream = (flags & Flag.END_STREAM) !== 0;
+        if ((flags & Flag.END_HEADERS) !== 0) {
+          this.#handler.onHeaders(streamId, fragment.subarray(priorityBytes), endStream);
+        } else {
+          this.#fragments.begin(streamId, fragment.subarray(priorityBytes), endStream);
+        }
         return;
       }
       case FrameType.CONTINUATION:
-        if (this.#blockStream === 0) {
-          throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'CONTINUATION without HEADERS');
-        }
-        this.#headerFragment(streamId, payload, flags);
+        this.#continuation(payload, flags);
         return;
       case FrameType.WINDOW_UPDATE:
         this.#windowUpdate(streamId, payload);
@@ -210,32 +214,23 @@ export class FrameParser {
         if (payload.length !== 5) {
           this.#handler.onStreamError(streamId, ErrorCode.FRAME_SIZE_ERROR, 'PRIORITY of a wrong size');
         }
+        this.#handler.onIgnored?.();
         return;
       case FrameType.PUSH_PROMISE:
         throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'PUSH_PROMISE, which is turned off');
       default:
-        return; // unknown types are ignored (RFC 9113, section 5.5)
+        this.#handler.onIgnored?.(); // unknown types (RFC 9113, section 5.5)
     }
   }
 
-  #headerFragment(streamId: number, fragment: Buffer, flags: number): void {
-    const ends = (flags & Flag.END_HEADERS) !== 0;
-    if (ends && this.#blockStream === 0) {
-      this.#handler.onHeaders(streamId, fragment, this.#blockEndsStream);
-      return;
+  #continuation(payload: Buffer, flags: number): void {
+    const { streamId, endStream } = this.#fragments;
+    if (streamId === 0) {
+      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'CONTINUATION without HEADERS');
     }
-    this.#blockStream = streamId;
-    this.#blockBytes += fragment.length;
-    this.#blockParts.push(fragment);
-    if (this.#blockBytes > MAX_HEADER_BLOCK_BYTES || this.#blockParts.length > MAX_CONTINUATIONS) {
-      throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'a header block is too large');
-    }
-    if (ends) {
-      const block = Buffer.concat(this.#blockParts, this.#blockBytes);
-      this.#blockStream = 0;
-      this.#blockBytes = 0;
-      this.#blockParts = [];
-      this.#handler.onHeaders(streamId, block, this.#blockEndsStream);
+    this.#fragments.add(payload);
+    if ((flags & Flag.END_HEADERS) !== 0) {
+      this.#handler.onHeaders(streamId, this.#fragments.take(), endStream);
     }
   }
 

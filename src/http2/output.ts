@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 
+const FIRST_SEGMENT_BYTES = 2_048;
 const SEGMENT_BYTES = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
 /** Below it a copy is cheaper than one more piece to write. */
 const COPY_BELOW_BYTES = 2_048;
 /** How much may wait, here and in the socket, before streams have to wait. */
@@ -8,15 +10,19 @@ const MAX_WAITING_BYTES = 128 * 1024;
 
 /**
  * What goes out on a socket. All that is written in one turn of the event loop goes out together. Bytes are put into
- * segments that are never written to twice, so the socket may keep them for as long as it likes.
+ * segments that are never written to twice, so the socket may keep them for as long as it likes. Segments begin small
+ * and grow, since a server has thousands of connections that hardly say a word.
  */
 export class Output {
   readonly #socket: Socket;
   readonly #onFlushed: () => void;
   /** Where to write after {@link reserve}. */
-  segment: Buffer = Buffer.allocUnsafeSlow(SEGMENT_BYTES);
+  segment: Buffer = NOTHING;
+  #segmentBytes = FIRST_SEGMENT_BYTES;
   /** How many times it was flushed: what was put in since the last time has not been sent. */
   flushes = 0;
+  /** How many bytes were ever put in. */
+  #added = 0;
   #start = 0;
   #end = 0;
   #pieces: Buffer[] = [];
@@ -36,6 +42,16 @@ export class Output {
     });
   }
 
+  /** What waits here and in the socket. */
+  get waitingBytes(): number {
+    return this.#pendingBytes + this.#socket.writableLength;
+  }
+
+  /** How many bytes the peer, or the kernel for it, has ever taken. */
+  get takenBytes(): number {
+    return this.#added - this.waitingBytes;
+  }
+
   /** Whether the peer takes what we send. Data waits while it is false; control frames don't. */
   get writable(): boolean {
     return !this.#blocked && this.#pendingBytes < MAX_WAITING_BYTES;
@@ -50,13 +66,15 @@ export class Output {
   reserve(bytes: number): number {
     if (this.#end + bytes > this.segment.length) {
       this.#cut();
-      this.segment = Buffer.allocUnsafeSlow(Math.max(SEGMENT_BYTES, bytes));
+      this.segment = Buffer.allocUnsafeSlow(Math.max(this.#segmentBytes, bytes));
+      this.#segmentBytes = Math.min(2 * this.#segmentBytes, SEGMENT_BYTES);
       this.#start = 0;
       this.#end = 0;
     }
     const at = this.#end;
     this.#end += bytes;
     this.#pendingBytes += bytes;
+    this.#added += bytes;
     this.#schedule();
     return at;
   }
@@ -71,6 +89,7 @@ export class Output {
     this.#cut();
     this.#pieces.push(bytes as Buffer);
     this.#pendingBytes += bytes.length;
+    this.#added += bytes.length;
     this.#schedule();
   }
 
@@ -97,6 +116,16 @@ export class Output {
       this.#blocked = true;
     } else {
       this.#onFlushed();
+    }
+  }
+
+  /** Releases what an idle connection doesn't need. */
+  shrink(): void {
+    if (this.#pendingBytes === 0) {
+      this.segment = NOTHING;
+      this.#segmentBytes = FIRST_SEGMENT_BYTES;
+      this.#start = 0;
+      this.#end = 0;
     }
   }
 

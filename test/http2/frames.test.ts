@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { ConnectionError, ErrorCode } from '../../../src/etcd/transport/errors.js';
+import { ConnectionError, ErrorCode } from '../../src/http2/errors.js';
 import {
   dataFrame,
   goawayFrame,
@@ -11,9 +11,9 @@ import {
   settingsFrame,
   windowUpdateFrame,
   writeFrameHeader,
-} from '../../../src/etcd/transport/frame-writers.js';
-import { type FrameHandler, FrameParser } from '../../../src/etcd/transport/frames.js';
-import { settingsOf } from '../../../src/etcd/transport/settings.js';
+} from '../../src/http2/frame-writers.js';
+import { type FrameHandler, FrameParser } from '../../src/http2/frames.js';
+import { settingsOf } from '../../src/http2/settings.js';
 
 type Event = [name: string, ...values: unknown[]];
 

@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto';
+import type { ClusterAddress } from '../etcd/client.js';
+import { EtcdClient } from '../etcd/client.js';
+import type { Logger } from '../observability/log.js';
+import { ActiveTenants } from './calls/active-tenant.js';
+import { Dispatch } from './calls/dispatch.js';
+import { Floors } from './calls/floors.js';
+import type { ConnectionCalls, InboundConnection } from './calls/inbound.js';
+import { Authenticate } from './calls/local/authenticate.js';
+import { ClusterFacts } from './calls/local/cluster-facts.js';
+import { LocalCalls } from './calls/local/local-calls.js';
+import type { ForwardingParts } from './calls/parts.js';
+import { EtcdFeed } from './etcd-feed.js';
+import { AdaptiveLimit } from './limits/adaptive-limit.js';
+import { ClusterGuard } from './limits/cluster-guard.js';
+import { FAIRNESS_LIMITS, FairScheduler } from './limits/fairness.js';
+import { PortalGauges } from './limits/gauges.js';
+import { Guesses } from './limits/guesses.js';
+import { InstanceBudgets } from './limits/instance-budgets.js';
+import { PortalRecords } from './portal-records.js';
+import { Directory } from './tenants/directory.js';
+import { Passwords } from './tenants/passwords.js';
+import type { InstanceFacts } from './tenants/records.js';
+import { openTokenKey, type Seals, TOKEN_KEY, tokenKey } from './tenants/token-key.js';
+import { Tokens } from './tenants/tokens.js';
+import { Upstream } from './upstream/upstream.js';
+
+const TICK_MS = 100;
+const SWEEP_EVERY_TICKS = 300;
+
+export interface PortalOptions {
+  /** The cluster, with the portals' own etcd user, see `access.ts`. */
+  readonly cluster: ClusterAddress;
+  readonly seals: Seals;
+  /** What credentials name, one `https://host:port` for each portal; tenants see them as the cluster's members. */
+  readonly endpoints: readonly string[];
+  /** Which of the endpoints this portal is. */
+  readonly self?: number;
+  /** The plan's quota for an instance, in bytes. */
+  readonly quotaOf: (instance: InstanceFacts) => number;
+  readonly defaultQuota: number;
+  readonly gauges?: PortalGauges;
+  readonly guesses?: Guesses;
+  /** Who may list the cluster's leases, see `lease-list.ts`; without one, newer etcds refuse LeaseLeases. */
+  readonly lister?: EtcdClient;
+  readonly log: Logger;
+  readonly observe?: ForwardingParts['observe'];
+}
+
+/** One portal without its listener: takes calls from whatever carries them. */
+export class Portal {
+  readonly directory: Directory;
+  readonly active: ActiveTenants;
+  readonly upstream: Upstream;
+  readonly #client: EtcdClient;
+  readonly #dispatch: ConstructorParameters<typeof Dispatch>[0];
+  readonly #ticker: NodeJS.Timeout;
+  #ticks = 0;
+
+  private constructor(
+    readonly options: PortalOptions,
+    client: EtcdClient,
+    key: Buffer,
+  ) {
+    const { cluster, seals, endpoints, log, observe = () => undefined } = options;
+    this.#client = client;
+    const { username: _user, password: _password, ...address } = cluster;
+    this.upstream = new Upstream(address, seals);
+    const floors = new Floors();
+    const budgets = new InstanceBudgets(randomUUID(), options.defaultQuota);
+    const facts = new ClusterFacts(client, this.upstream, endpoints, options.self);
+    this.active = new ActiveTenants({
+      upstream: this.upstream,
+      gauges: options.gauges ?? new PortalGauges(),
+      budgets,
+      identity: facts.identity,
+    });
+    this.directory = new Directory({
+      feed: new EtcdFeed(client),
+      seals,
+      quotaOf: options.quotaOf,
+      region: [
+        floors,
+        budgets,
+        {
+          prefix: TOKEN_KEY,
+          put: ({ value }) => tokens.changeKey(openTokenKey(value, seals)),
+          remove: () => undefined,
+        },
+      ],
+      warn: (detail, text) => log.warn(detail, text),
+    });
+    const tokens = new Tokens(this.directory, key);
+    const scheduler = new FairScheduler({ ...FAIRNESS_LIMITS });
+    const adaptive = new AdaptiveLimit();
+    const forwarding: ForwardingParts = {
+      upstream: this.upstream,
+      active: this.active,
+      floors,
+      guard: new ClusterGuard(),
+      scheduler,
+      adaptive,
+      log,
+      observe,
+    };
+    const local = new LocalCalls({
+      authenticate: new Authenticate({
+        passwords: new Passwords(this.directory),
+        guesses: options.guesses ?? new Guesses(),
+        tokens,
+        facts,
+      }),
+      facts,
+      floors,
+      floorStore: new PortalRecords(client),
+      upstream: this.upstream,
+      lister: options.lister,
+      isServing: () => this.directory.isWhole,
+      log,
+      observe,
+    });
+    this.#dispatch = { forwarding, tokens, local };
+    this.#ticker = setInterval(() => {
+      const inFlight = adaptive.tick(scheduler.takeChanges() > 1);
+      scheduler.limits = { ...scheduler.limits, inFlight, inFlightOfOne: Math.ceil(inFlight * 0.75) };
+      this.#ticks += 1;
+      if (this.#ticks % SWEEP_EVERY_TICKS === 0) {
+        this.active.sweep(performance.now());
+      }
+    }, TICK_MS);
+    this.#ticker.unref();
+  }
+
+  /**
+   * Reads the records, and is ready to take calls then.
+   * @throws EtcdError when the cluster can't be reached or refuses the portals' user
+   */
+  static async open(options: PortalOptions): Promise<Portal> {
+    const client = new EtcdClient(options.cluster);
+    let portal: Portal | undefined;
+    try {
+      portal = new Portal(options, client, await tokenKey(new PortalRecords(client), options.seals));
+      portal.directory.start();
+      await portal.directory.whole();
+      return portal;
+    } catch (error) {
+      await portal?.close();
+      client.close();
+      throw error;
+    }
+  }
+
+  /** A tenant has connected. */
+  connected(connection: InboundConnection): ConnectionCalls {
+    return new Dispatch(this.#dispatch, connection);
+  }
+
+  /** After its listener was closed. */
+  async close(): Promise<void> {
+    clearInterval(this.#ticker);
+    await this.directory.stop();
+    this.upstream.close();
+    this.#client.close();
+  }
+}

@@ -1,0 +1,54 @@
+import { Listener, type ListenerOptions } from './listener.js';
+import { Portal, type PortalOptions } from './portal.js';
+
+export interface StartOptions extends PortalOptions, Pick<ListenerOptions, 'host' | 'port' | 'tls'> {}
+
+/** A portal that listens. */
+export interface RunningPortal {
+  readonly portal: Portal;
+  readonly port: number;
+  /** How many connections there are now. */
+  readonly connections: number;
+  /** Says GOAWAY and lets what runs end, at the latest after so many milliseconds; then closes. */
+  drain(timeoutMs: number): Promise<void>;
+  /** Closes at once. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a portal: it listens when it knows the bindings.
+ * @throws Error when it can't listen; EtcdError when the cluster can't be reached or refuses the portals' user
+ */
+export async function startPortal(options: StartOptions): Promise<RunningPortal> {
+  const portal = await Portal.open(options);
+  const { port, log } = options;
+  const listener = new Listener({
+    port,
+    log,
+    ...(options.host === undefined ? {} : { host: options.host }),
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    connected: (connection) => portal.connected(connection),
+  });
+  const stop = async () => {
+    await listener.close();
+    await portal.close();
+  };
+  try {
+    const listensOn = await listener.listen();
+    return {
+      portal,
+      port: listensOn,
+      get connections() {
+        return listener.connections;
+      },
+      drain: async (timeoutMs) => {
+        await listener.drain(timeoutMs);
+        await stop();
+      },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
