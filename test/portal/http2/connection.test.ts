@@ -85,6 +85,22 @@ describe("The portal's HTTP/2 connection", () => {
     assert.equal(received, body.length);
   });
 
+  it('reads a header block in pieces, with priority and padding', async () => {
+    await start();
+    const peer = await portal.peer();
+    const piece = (type: number, flags: number, payload: Buffer) => {
+      const bytes = Buffer.alloc(9 + payload.length);
+      writeFrameHeader(bytes, 0, payload.length, type, flags, 1);
+      payload.copy(bytes, 9);
+      return bytes;
+    };
+    const padded = Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 7]), echo.subarray(0, 5), Buffer.alloc(2)]);
+    peer.send(piece(1, 0x28, padded), piece(9, 0, echo.subarray(5, 20)), piece(9, 4, echo.subarray(20)));
+    const data = framed(Buffer.from('hello'));
+    peer.send(piece(0, 9, Buffer.concat([Buffer.from([3]), data, Buffer.alloc(3)])));
+    assert.deepEqual((await peer.next('data')).data, data);
+  });
+
   it('sends as far as the windows reach, and the trailers last', async () => {
     await start();
     const peer = await portal.peer([[4, 10]]);

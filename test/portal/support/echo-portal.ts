@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { Connection } from '../../../src/etcd/transport/connection.js';
@@ -23,6 +24,8 @@ export class EchoPortal {
   readonly connections: Connections;
   readonly calls: GrpcServerCall[] = [];
   readonly cancelled: string[] = [];
+  /** `cancelled` with a reason. */
+  readonly events = new EventEmitter();
   readonly faults: unknown[] = [];
   /** Why connections ended, in order. */
   readonly ends: (string | undefined)[] = [];
@@ -99,7 +102,10 @@ export class EchoPortal {
 
   #serve(call: GrpcServerCall) {
     this.calls.push(call);
-    const onCancel = (reason: string) => this.cancelled.push(reason);
+    const onCancel = (reason: string) => {
+      this.cancelled.push(reason);
+      this.events.emit('cancelled', reason);
+    };
     switch (call.path) {
       case '/test/Echo':
         return { onMessage: (message: Buffer) => call.answer(message), onHalfClose() {}, onCancel };
