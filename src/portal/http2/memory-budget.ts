@@ -15,7 +15,7 @@ export class MemoryBudget {
   #total = 0;
 
   /** @param limit in bytes; the process grows by about twice as much, with what waits for the garbage collector */
-  constructor(limit = 96 * 1024 * 1024) {
+  constructor(limit = 80 * 1024 * 1024) {
     this.limit = limit;
   }
 

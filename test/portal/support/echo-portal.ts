@@ -14,6 +14,8 @@ export interface EchoPortalOptions {
   limits?: Partial<ConnectionLimits>;
   budgetBytes?: number;
   onHttp?: NonNullable<GrpcServerOptions['onHttp']>;
+  /** Calls of other paths than those below. */
+  onCall?: GrpcServerOptions['onCall'];
 }
 
 /**
@@ -30,12 +32,14 @@ export class EchoPortal {
   /** Why connections ended, in order. */
   readonly ends: (string | undefined)[] = [];
   readonly #grpc: GrpcServer;
+  readonly #onCall: GrpcServerOptions['onCall'] | undefined;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #served = new Set<Socket>();
   readonly #clients: Connection[] = [];
 
-  constructor({ limits = {}, budgetBytes, onHttp }: EchoPortalOptions = {}) {
+  constructor({ limits = {}, budgetBytes, onHttp, onCall }: EchoPortalOptions = {}) {
+    this.#onCall = onCall;
     this.connections = new Connections({ limits, budget: new MemoryBudget(budgetBytes) });
     this.#grpc = new GrpcServer({
       onCall: (call) => this.#serve(call),
@@ -124,6 +128,9 @@ export class EchoPortal {
       case '/test/Hold':
         return { onMessage() {}, onHalfClose() {}, onCancel };
       default:
+        if (this.#onCall !== undefined) {
+          return this.#onCall(call);
+        }
         call.end(12, `unknown method ${call.path}`);
         return undefined;
     }
