@@ -106,6 +106,7 @@ export class Portal {
     const local = new LocalCalls({
       authenticate: new Authenticate({
         passwords: new Passwords(this.directory),
+        tenants: this.directory,
         guesses: options.guesses ?? new Guesses(),
         tokens,
         facts,
