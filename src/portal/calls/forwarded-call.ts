@@ -14,7 +14,7 @@ import type { InboundCall, InboundHandlers } from './inbound.js';
 import { chooseLease, namingLease, takesNewLease, type UnknownLease, unknownLeaseOf } from './leases.js';
 import { type ForwardingParts, MAX_REQUEST_BYTES } from './parts.js';
 import { RequestHold } from './request-hold.js';
-import { Code, type Status, statuses } from './status.js';
+import { answerTooLarge, Code, MAX_ANSWER_BYTES, type Status, statuses } from './status.js';
 
 const found = new Findings();
 /** Requests up to this size tell how long etcd takes; larger ones take longer for their size. */
@@ -75,7 +75,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     }
     this.#startedAt = performance.now();
     this.endAt = this.#startedAt + Math.min(this.inbound.timeoutMs ?? CALL_TIMEOUT_MS, CALL_TIMEOUT_MS);
-    const refused = this.message === undefined ? statuses.oneMessage : this.#admit(this.message);
+    const refused = this.message === undefined ? statuses.oneMessage : this.admit(this.message);
     if (refused === undefined) {
       this.launch();
     } else {
@@ -140,10 +140,13 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       this.finish(statuses.fault);
       return;
     }
-    if (!this.#isOver) {
-      this.#release(Code.OK);
-      this.inbound.answer(stripped);
+    if (stripped.length > MAX_ANSWER_BYTES) {
+      this.finish(answerTooLarge(stripped.length));
+      return;
     }
+    this.done(stripped);
+    this.#release(Code.OK);
+    this.inbound.answer(stripped);
   }
 
   failed(status: Status, mayBeApplied: boolean): void {
@@ -189,7 +192,8 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     }
   }
 
-  #admit(message: Buffer): Status | undefined {
+  /** @returns why it is not sent */
+  protected admit(message: Buffer): Status | undefined {
     const { tenant } = this.active;
     const refused = this.#hold.enter(message.length) ?? this.#rewrite(message);
     if (refused !== undefined) {
@@ -223,6 +227,9 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     }
     return undefined;
   }
+
+  /** Before a good answer is passed on. */
+  protected done(_stripped: Buffer): void {}
 
   /** Once, when the call is over, however it ended. */
   protected over(): void {}

@@ -153,6 +153,20 @@ for (const { version, path } of await availableEtcds()) {
       alive.call.cancel();
     });
 
+    it('bindings that come and go while the portal is cut off are known afterwards', async () => {
+      await house.bind('i', 'leaver');
+      const { credentials: leaver } = (await house.broker.bind('i', 'leaver')).body;
+      house.proxy.refuse(true);
+      house.proxy.cut();
+      const { credentials: newcomer } = (await house.broker.bind('i', 'newcomer')).body;
+      await house.broker.unbind('i', 'leaver');
+      const { directory } = house.portal;
+      assert.ok(directory.find(leaver.username), 'what was known is served on');
+      house.proxy.refuse(false);
+      await until(() => directory.find(newcomer.username) !== undefined, 15_000);
+      await until(() => directory.find(leaver.username) === undefined, 15_000);
+    });
+
     it('changes of users elsewhere are not seen, however many', async () => {
       let isDone = false;
       const changes = (async () => {
