@@ -21,15 +21,6 @@ for (const { version, path } of await availableEtcds()) {
 
     after(() => house?.stop());
 
-    it('knows a binding as soon as its credentials are handed out', async () => {
-      for (let number = 0; number < 10; number += 1) {
-        const bound = await house.broker.bind('i', `new-${number}`);
-        const client = await RawClient.open(house.running.port, bound.body.credentials);
-        assert.equal((await client.call('KV/Range', { key: bytes('k') })).count, '0');
-        client.close();
-      }
-    });
-
     it('drains: what runs ends well, new connections are refused, and it closes', async () => {
       const client = await RawClient.open(house.running.port, credentials);
       const { key } = await client.call('Lock/Lock', { name: bytes('l') });

@@ -43,6 +43,10 @@ export class Dispatch implements ConnectionCalls, Held {
     if (call.name === 'Authenticate') {
       return this.parts.local.authenticate(inbound, this.connection);
     }
+    if (inbound.token === undefined && call.name === 'MemberList' && call.handling === 'local') {
+      // etcd answers it, and etcdctl asks so for `--cluster`.
+      return this.parts.local.handle(call, undefined, inbound);
+    }
     if (inbound.token === undefined) {
       return refuse(inbound, statuses.userEmpty);
     }
