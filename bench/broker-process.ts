@@ -63,6 +63,8 @@ export class BrokerProcess {
         BROKER_USERNAME: USERNAME,
         BROKER_PASSWORD: PASSWORD,
         LOG_LEVEL: 'info',
+        // The floors are asked of etcd itself.
+        PORTAL: 'off',
       },
       stdio: ['ignore', log, log],
     });

@@ -16,6 +16,7 @@ import { isolationGap } from './cluster/isolation.js';
 import { Pool } from './cluster/pool.js';
 import { checkExternalCluster } from './cluster/start-up-checks.js';
 import type { BrokerCredentials, Config } from './config/config.js';
+import type { CredentialsName } from './credentials/available-credentials.js';
 import { Sealer } from './credentials/seal.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded/embedded-cluster.js';
 import { findEtcd } from './embedded/etcd-binary.js';
@@ -28,6 +29,9 @@ import { ReadinessCheck } from './observability/readiness.js';
 import type { OsbContext } from './osb/context.js';
 import { createApp } from './osb/http/app.js';
 import { HttpServer } from './osb/http/server.js';
+import { OwnPortals } from './own-portals.js';
+import { sharedAuthority } from './portal/authority.js';
+import { PortalRecords } from './portal/portal-records.js';
 import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
@@ -39,6 +43,8 @@ import { keyed, TransactionBatches } from './records/transaction-batches.js';
 const DRAIN_MS = 20_000;
 /** How long after that it still waits for etcd, which surely hangs then. */
 const FAREWELL_MS = 3_000;
+/** How long tenants' calls may still run at the portals of a stopping broker; watches end then. */
+const PORTAL_DRAIN_MS = 5_000;
 /** How long a look at /metrics waits for etcd's counts. */
 const COUNT_TIMEOUT_MS = 3_000;
 const STATUS_TIMEOUT_MS = 5_000;
@@ -53,7 +59,12 @@ export interface Application {
   username: string;
   /** The password that was made for an embedded cluster, if the operator set none. */
   keptPassword?: KeptSecret;
+  /** What credentials name. */
   endpoints: readonly string[];
+  /** What `endpoints` are. */
+  names: CredentialsName;
+  /** Those that this broker runs itself. */
+  portals?: OwnPortals;
   /** Stops listening, lets what runs end, leaves the rest for whoever takes over. */
   stop(): Promise<void>;
 }
@@ -61,7 +72,7 @@ export interface Application {
 /** A cluster that is ready for use, and how to end it if it is the broker's own. */
 interface Backing {
   address: ClusterAddress;
-  embedded?: EmbeddedCluster;
+  embedded?: EmbeddedCluster | undefined;
 }
 
 /**
@@ -81,7 +92,16 @@ export async function startApplication(
     made ??= brokerAccess(config);
     return made;
   };
-  const { address, embedded } = await openCluster(config, log, say, prepareAccess);
+  const portals =
+    config.portal && config.cluster.kind === 'embedded'
+      ? new OwnPortals(config.portal, config, log)
+      : undefined;
+  const { address, embedded } = await openCluster(config, log, say, prepareAccess, portals).catch(
+    async (error: unknown) => {
+      await portals?.stop(0);
+      throw error;
+    },
+  );
   let janitor: Janitor | undefined;
   const cluster = new Cluster(FIRST_CLUSTER, address, {
     log,
@@ -102,6 +122,7 @@ export async function startApplication(
   const undo: (() => Promise<unknown> | undefined)[] = [
     async () => embedded?.stop(),
     async () => cluster.close(),
+    async () => portals?.stop(PORTAL_DRAIN_MS),
   ];
   try {
     if (config.cluster.kind === 'external') {
@@ -148,9 +169,11 @@ export async function startApplication(
       cache: new InstanceCache(),
       clock: withDomainErrors(new ClusterClock(client, session)),
     };
+    if (portals !== undefined && embedded !== undefined) {
+      await portals.start(embedded, client, access.encryptionKeys, catalog);
+    }
     const service: OsbContext['service'] = {
-      endpoints: config.advertisedEndpoints ?? address.endpoints,
-      caCertificate: address.caCertificate,
+      ...(await tenantsAddress(config, { address, embedded, portals }, client, seals)),
       publicUrl: config.publicUrl ?? '',
       region: config.region,
     };
@@ -192,7 +215,9 @@ export async function startApplication(
       giveUp.unref();
       const startedAt = performance.now();
       // The requests first: until it is answered, each may still begin an operation.
+      const drained = portals?.stop(PORTAL_DRAIN_MS);
       await server.close(DRAIN_MS);
+      await drained;
       await tasks.drain(DRAIN_MS - (performance.now() - startedAt));
     });
     return {
@@ -201,6 +226,8 @@ export async function startApplication(
       username: access.credentials[0]?.username as string,
       ...(access.keptPassword === undefined ? {} : { keptPassword: access.keptPassword }),
       endpoints: service.endpoints,
+      names: service.names,
+      ...(portals === undefined ? {} : { portals }),
       stop: () => unwind(undo, log),
     };
   } catch (error) {
@@ -215,11 +242,11 @@ export async function startApplication(
  */
 async function describeCluster(
   client: EtcdClient,
-  { cluster, compactionMs }: Config,
+  { cluster, compactionMs, portal }: Config,
   say: (line: string) => void,
 ): Promise<string | undefined> {
   const { version } = await client.maintenance.status(within(STATUS_TIMEOUT_MS));
-  const isolation = isolationGap(version, 'etcd');
+  const isolation = isolationGap(version, portal === undefined ? 'etcd' : 'portal');
   const compaction =
     cluster.kind === 'external' && compactionMs === undefined ? await compactionFinding(client) : undefined;
   if (compaction !== undefined) {
@@ -231,11 +258,32 @@ async function describeCluster(
   return isolation;
 }
 
+/** What credentials say of how to connect. */
+async function tenantsAddress(
+  { portal, advertisedEndpoints }: Config,
+  { address, embedded, portals }: Backing & { portals: OwnPortals | undefined },
+  client: EtcdClient,
+  seals: Sealer,
+): Promise<Pick<OsbContext['service'], 'names' | 'endpoints' | 'caCertificate'>> {
+  if (portal === undefined) {
+    const { endpoints, caCertificate } = address;
+    return { names: 'etcd', endpoints: advertisedEndpoints ?? endpoints, caCertificate };
+  }
+  if (portals !== undefined && embedded !== undefined) {
+    return { names: 'portal', endpoints: portals.endpoints, caCertificate: portals.caCertificate(embedded) };
+  }
+  const { endpoints, certificate, caCertificate } = portal;
+  const isOwn = certificate === undefined && caCertificate === undefined;
+  const authority = isOwn ? await sharedAuthority(new PortalRecords(client), seals) : undefined;
+  return { names: 'portal', endpoints, caCertificate: authority?.certificate ?? caCertificate };
+}
+
 async function openCluster(
   config: Config,
   log: Logger,
   say: (line: string) => void,
   prepareAccess: () => Promise<unknown>,
+  portals: OwnPortals | undefined,
 ): Promise<Backing> {
   if (config.cluster.kind === 'external') {
     return { address: config.cluster };
@@ -248,8 +296,13 @@ async function openCluster(
     dataDir: config.dataDir,
     binary,
     members: config.cluster.members,
-    // The key that seals records must be there before the first record can be.
-    prepare: prepareAccess,
+    clientCertificates: portals !== undefined,
+    certificates: portals?.certificates ?? [],
+    prepare: async () => {
+      // The key that seals records must be there before the first record can be.
+      await prepareAccess();
+      await portals?.prepare();
+    },
     log: (level, message, details) => log[level](details ?? {}, message),
   });
   return { address: embedded, embedded };

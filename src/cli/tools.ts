@@ -39,7 +39,7 @@ export interface Tools {
  * @throws ConfigError, ClusterUnusable or another Error with one line for the operator
  */
 export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
-  const config = readConfig(env);
+  const config = readConfig(env, 'tools');
   const address =
     config.cluster.kind === 'external' ? config.cluster : await runningEmbeddedCluster(config.dataDir);
   const keys = await encryptionKeys(config);

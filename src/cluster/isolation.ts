@@ -1,5 +1,4 @@
-/** Whom tenants' credentials name: etcd itself, or a proxy that knows the tenants. */
-export type CredentialsName = 'etcd' | 'portal';
+import type { CredentialsName } from '../credentials/available-credentials.js';
 
 /**
  * The first version of each minor that has a fix, by etcd's advisories.

@@ -5,9 +5,10 @@ import { readCloudFoundry } from './cloud-foundry.js';
 import { type EmbeddedCluster, type ExternalCluster, readCluster } from './cluster.js';
 import { parseEndpoints } from './endpoints.js';
 import { ConfigError, Problems } from './error.js';
+import { type PortalSettings, readPortal } from './portal.js';
 import { duration, type LogLevel, proxies, publicUrl, readSettings, type Settings } from './settings.js';
 
-export type { EmbeddedCluster, ExternalCluster, LogLevel };
+export type { EmbeddedCluster, ExternalCluster, LogLevel, PortalSettings };
 export { ConfigError };
 
 /** What a platform signs in with. */
@@ -45,7 +46,15 @@ export interface Config {
   advertisedEndpoints?: string[];
   /** How much of its history the cluster keeps, in milliseconds; undefined when the broker is not to compact it. */
   compactionMs: number | undefined;
+  /** The portals that credentials name; absent in direct mode, where they name etcd itself. */
+  portal?: PortalSettings;
 }
+
+/**
+ * Who reads the settings: the broker, which must know what credentials name; the operator's tools, which need not; or
+ * one portal, which needs no platform's password but an etcd user of its own.
+ */
+export type Purpose = 'broker' | 'tools' | 'portal';
 
 /** The package's own folder, seen from where this module is compiled to, `dist/src/config`. */
 const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..', '..');
@@ -58,14 +67,18 @@ const EMBEDDED_COMPACTION = '1h';
  *
  * @throws ConfigError with a line for each mistake
  */
-export function readConfig(env: NodeJS.ProcessEnv): Config {
+export function readConfig(env: NodeJS.ProcessEnv, purpose: Purpose = 'broker'): Config {
   const problems = new Problems();
   const settings = readSettings(env, problems);
   const cloudFoundry = problems.attempt(() => readCloudFoundry(env));
   const cluster = readCluster(settings, cloudFoundry?.services ?? [], problems);
   const encryptionKeys = readEncryptionKeys(settings, problems);
   if (cluster?.kind === 'external') {
-    requireBrokerSecrets(env, problems);
+    requireBrokerSecrets(env, purpose, problems);
+  } else if (cluster && purpose === 'portal') {
+    problems.add(
+      'ETCD_ENDPOINTS is not set; a portal of its own needs your cluster. With an embedded etcd the broker runs the portals.',
+    );
   } else if (cluster && cloudFoundry?.isApplication) {
     // A container's disk vanishes with it, and each instance of the application would start an etcd for itself.
     problems.add(
@@ -75,6 +88,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const { ETCD_ADVERTISED_ENDPOINTS: advertised } = settings;
   const advertisedEndpoints =
     advertised && problems.attempt(() => parseEndpoints(advertised, 'ETCD_ADVERTISED_ENDPOINTS'));
+  const portal = cluster && readPortal(settings, cluster.kind, purpose, problems);
   problems.throwIfAny();
   if (cluster === undefined) {
     throw new Error('A cluster that could not be read was not reported');
@@ -102,6 +116,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     cluster,
     ...(advertisedEndpoints ? { advertisedEndpoints } : {}),
     compactionMs: duration(settings.ETCD_COMPACTION ?? (isEmbedded ? EMBEDDED_COMPACTION : 'off')),
+    ...(portal ? { portal } : {}),
   };
 }
 
@@ -136,8 +151,8 @@ function readEncryptionKeys({ BROKER_ENCRYPTION_KEY: list }: Settings, problems:
 }
 
 /** Replicas and later starts must agree on these, and only an embedded cluster's data folder can keep them. */
-function requireBrokerSecrets(env: NodeJS.ProcessEnv, problems: Problems): void {
-  if (!env.BROKER_USERNAME?.trim() && !env.BROKER_PASSWORD) {
+function requireBrokerSecrets(env: NodeJS.ProcessEnv, purpose: Purpose, problems: Problems): void {
+  if (purpose !== 'portal' && !env.BROKER_USERNAME?.trim() && !env.BROKER_PASSWORD) {
     problems.add(
       'BROKER_USERNAME and BROKER_PASSWORD are not set; with a cluster of your own, set what the platform signs in with.',
     );

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { ConfigError } from './error.js';
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
@@ -35,6 +36,12 @@ function asPem(candidate: string): string | undefined {
   return candidate.includes('-----BEGIN ')
     ? candidate.replaceAll('\\r', '').replaceAll('\\n', '\n').trim().concat('\n')
     : undefined;
+}
+
+/** The absolute path of the file that a setting names; undefined when it is the PEM itself. */
+export function pemFile(value: string): string | undefined {
+  const isInline = (asPem(value) ?? asPem(Buffer.from(value, 'base64').toString('utf8'))) !== undefined;
+  return !isInline && existsSync(value) ? path.resolve(value) : undefined;
 }
 
 /**
@@ -75,7 +82,7 @@ export function readPrivateKey(value: string, where: string, certificates: strin
   }
   if (!new X509Certificate(certificates).checkPrivateKey(key)) {
     throw new ConfigError(
-      `${where} does not belong to the client certificate; set the two that were made together.`,
+      `${where} does not belong to the certificate; set the two that were made together.`,
     );
   }
   return pem;

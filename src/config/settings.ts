@@ -33,6 +33,16 @@ export interface Settings {
   ETCD_ENABLE_AUTH: boolean;
   ETCD_ALLOW_PLAINTEXT: boolean;
   ETCD_COMPACTION?: string;
+  PORTAL?: 'on' | 'off';
+  PORTAL_ENDPOINTS?: string;
+  PORTAL_LISTEN?: string;
+  PORTAL_TLS_CERT?: string;
+  PORTAL_TLS_KEY?: string;
+  PORTAL_CA_CERT?: string;
+  PORTAL_PROXY_PROTOCOL: boolean;
+  PORTAL_ETCD_USERNAME?: string;
+  PORTAL_ETCD_PASSWORD?: string;
+  PORTAL_HEALTH_PORT?: number;
 }
 
 const text = { type: 'string' };
@@ -119,6 +129,21 @@ const SCHEMA = {
       pattern: '^(off|[1-9][0-9]{0,5}[smhd])$',
       description: 'be a whole number and s, m, h or d, such as 1h, or off',
     },
+    PORTAL: { enum: ['on', 'off'], description: 'be on or off' },
+    PORTAL_ENDPOINTS: text,
+    PORTAL_LISTEN: text,
+    PORTAL_TLS_CERT: text,
+    PORTAL_TLS_KEY: text,
+    PORTAL_CA_CERT: text,
+    PORTAL_PROXY_PROTOCOL: flag,
+    PORTAL_ETCD_USERNAME: text,
+    PORTAL_ETCD_PASSWORD: secret,
+    PORTAL_HEALTH_PORT: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 65_535,
+      description: 'be a whole number from 1 to 65535',
+    },
   },
   dependencies: {
     BROKER_USERNAME: ['BROKER_PASSWORD'],
@@ -129,6 +154,9 @@ const SCHEMA = {
     ETCD_PASSWORD: ['ETCD_USERNAME'],
     ETCD_CLIENT_CERT: ['ETCD_CLIENT_KEY'],
     ETCD_CLIENT_KEY: ['ETCD_CLIENT_CERT'],
+    PORTAL_TLS_CERT: ['PORTAL_TLS_KEY'],
+    PORTAL_TLS_KEY: ['PORTAL_TLS_CERT'],
+    PORTAL_ETCD_USERNAME: ['PORTAL_ETCD_PASSWORD'],
   },
 };
 

@@ -1,7 +1,12 @@
 import type { Secret } from './secret.js';
 
+/** Whom tenants' credentials name: etcd itself, or portals that know the tenants. */
+export type CredentialsName = 'etcd' | 'portal';
+
 /** What all credentials of this broker have in common. */
 export interface ServiceAddress {
+  /** What the endpoints are. Portals put the key prefix before the keys themselves. */
+  names: CredentialsName;
   /** `https://host:port` of each member or portal that applications connect to; at least one. */
   endpoints: readonly string[];
   /** PEM; left out when the endpoints' certificates are signed by a public authority. */
@@ -29,7 +34,8 @@ export interface Endpoint {
 
 /**
  * The "Available credentials" of Compose for etcd, in its order, and four fields of this broker's own: `username`,
- * `password`, `role`, and `key_prefix`, which the application puts before its keys.
+ * `password`, `role`, and `key_prefix`, which the application puts before its keys; it is
+ * empty where a portal does that.
  *
  * Clients that were written for Compose split `uri_cli` on spaces and take its words 2 and 3 apart at `=` and `:`,
  * so the order of its words is fixed and nothing is quoted.
@@ -59,7 +65,7 @@ export function availableCredentials(
     username,
     password,
     role,
-    key_prefix,
+    key_prefix: service.names === 'portal' ? '' : key_prefix,
   };
 }
 

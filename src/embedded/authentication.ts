@@ -1,11 +1,11 @@
 import type { Secret } from '../credentials/secret.js';
-import { EtcdClient } from '../etcd/client.js';
+import { type ClusterAddress, EtcdClient } from '../etcd/client.js';
 import { EtcdError, type EtcdErrorKind } from '../etcd/errors.js';
 
 const ROOT = 'root';
 const CALL_TIMEOUT_MS = 5_000;
 
-export interface RootAccess {
+export interface RootAccess extends Pick<ClusterAddress, 'clientCertificate' | 'clientKey'> {
   endpoints: readonly string[];
   /** PEM */
   caCertificate: string;

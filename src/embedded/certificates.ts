@@ -1,6 +1,8 @@
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import path from 'node:path';
+import { Secret } from '../credentials/secret.js';
 import { readIfPresent, writeDurably } from './durable-file.js';
 import { type CertificateUse, makeCertificate, makeKey } from './x509.js';
 
@@ -17,6 +19,16 @@ export interface LeafRequest {
   use: Exclude<CertificateUse, 'authority'>;
   /** Host names and IP addresses of the subject; none for a client. */
   hosts: readonly string[];
+  /** Lasts as long as its authority: for who reads its file only at a start. */
+  isLasting?: boolean;
+}
+
+/** A certificate with which etcd lets a client connect, and its key. */
+export interface ClientIdentity {
+  /** PEM */
+  readonly clientCertificate: string;
+  /** PEM */
+  readonly clientKey: Secret;
 }
 
 export interface Certificates {
@@ -27,8 +39,8 @@ export interface Certificates {
   /** Path of a PEM file that holds a certificate and, after it, its private key. */
   file(name: string): string;
   /**
-   * Makes anew what is missing, damaged, of another authority, or expires within 30 days. etcd reads the files at
-   * every handshake, so nothing has to be restarted.
+   * Makes anew what is missing, damaged, of another authority or for other hosts, or expires within 30 days. etcd and
+   * portals read the files again, so nothing has to be restarted.
    *
    * @returns the names of those made anew
    */
@@ -56,7 +68,7 @@ export async function openCertificates(
     const renewed: string[] = [];
     for (const leaf of leaves) {
       const present = await readIfPresent(file(leaf.name));
-      if (present === undefined || !isGood(present, authority.certificate, now())) {
+      if (present === undefined || !isGood(present, leaf.hosts, authority.certificate, now())) {
         // The key stays where it is sound: etcd reads the file twice, for the certificate and for the key, and may see
         // the old certificate with the new key. One file for both, so that no crash leaves a pair that does not match.
         const keyPem = soundKey(present ?? '') ?? (await makeKey());
@@ -64,7 +76,10 @@ export async function openCertificates(
           ...leaf,
           keyPem,
           notBefore: now() - DAY_MS, // clocks of clients may be behind
-          notAfter: Math.min(now() + LEAF_DAYS * DAY_MS, Date.parse(authority.certificate.validTo)),
+          notAfter: Math.min(
+            now() + (leaf.isLasting ? AUTHORITY_DAYS : LEAF_DAYS) * DAY_MS,
+            Date.parse(authority.certificate.validTo),
+          ),
           issuer: { certificatePem: authority.pem, keyPem: authority.keyPem },
         });
         await writeDurably(file(leaf.name), `${certificate.trimEnd()}\n${keyPem.trimEnd()}\n`, 0o600);
@@ -76,6 +91,14 @@ export async function openCertificates(
 
   await renewIfNeeded();
   return { caCertificate: authority.pem, caFile: authority.file, file, renewIfNeeded };
+}
+
+/** @param file with the certificate and, after it, the key, as {@link openCertificates} writes them */
+export async function readIdentity(file: string): Promise<ClientIdentity> {
+  const [clientCertificate = '', key = ''] = (await readFile(file, 'utf8')).split(
+    /(?=-----BEGIN PRIVATE KEY-----)/,
+  );
+  return { clientCertificate, clientKey: new Secret(key) };
 }
 
 interface Authority {
@@ -124,7 +147,7 @@ async function openAuthority(folder: string, now: number): Promise<Authority> {
   return { file, pem, keyPem, certificate };
 }
 
-function isGood(pem: string, ca: X509Certificate, now: number): boolean {
+function isGood(pem: string, hosts: readonly string[], ca: X509Certificate, now: number): boolean {
   const certificate = parse(pem);
   if (certificate === undefined || !fits(certificate, pem)) {
     return false;
@@ -132,10 +155,17 @@ function isGood(pem: string, ca: X509Certificate, now: number): boolean {
   if (!certificate.checkIssued(ca) || !certificate.verify(ca.publicKey)) {
     return false;
   }
+  if (!hosts.every((host) => isFor(certificate, host))) {
+    return false;
+  }
   const [from, expiry] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
   // A certificate that lasts as long as its authority can't get a later end: renewing it would not help.
   const isFresh = now < expiry - RENEW_BEFORE_DAYS * DAY_MS || expiry >= Date.parse(ca.validTo);
   return from <= now && now < expiry && isFresh;
+}
+
+function isFor(certificate: X509Certificate, host: string): boolean {
+  return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined;
 }
 
 function parse(pem: string): X509Certificate | undefined {

@@ -2,7 +2,7 @@ import { access, constants, mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import type { Secret } from '../credentials/secret.js';
 import { clientEndpoint, type EtcdSettings, etcdArguments } from './arguments.js';
-import { type LeafRequest, openCertificates } from './certificates.js';
+import { type ClientIdentity, type LeafRequest, openCertificates, readIdentity } from './certificates.js';
 import { lockDataDir } from './data-lock.js';
 import type { EtcdBinary } from './etcd-binary.js';
 import { keptRootPassword } from './kept-secrets.js';
@@ -15,11 +15,21 @@ const START_TIMEOUT_MS = 30_000;
 const LOST_PORT = /address already in use/;
 const MOST_ATTEMPTS = 5;
 const RENEWAL_CHECK_MS = 24 * 60 * 60 * 1000;
-const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '::1'];
+export const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '::1'];
 const CERTIFICATES: readonly LeafRequest[] = [
   { name: 'server', subject: 'CN=etcd', use: 'server', hosts: LOOPBACK_HOSTS },
   { name: 'peer', subject: 'CN=etcd-peer', use: 'peer', hosts: LOOPBACK_HOSTS },
 ];
+/**
+ * Who may connect where etcd demands certificates. A certificate without a token is a sign-in of etcd's user with its
+ * common name: no user has a space in its name.
+ */
+const CLIENTS: Readonly<Record<ClientName, LeafRequest>> = {
+  broker: { name: 'broker', subject: 'CN=the broker', use: 'client', hosts: [], isLasting: true },
+  portal: { name: 'portal', subject: 'CN=a portal', use: 'client', hosts: [], isLasting: true },
+};
+
+export type ClientName = 'broker' | 'portal';
 
 export interface EmbeddedClusterOptions extends EtcdSettings {
   /** The folder for everything that the cluster keeps; made where missing. */
@@ -32,6 +42,8 @@ export interface EmbeddedClusterOptions extends EtcdSettings {
   prepare?: () => Promise<unknown>;
   /** Preferred client ports of a new cluster, 0 for any free one; 2379, 2381, … where not given. */
   clientPorts?: readonly number[];
+  /** More certificates that the cluster's authority is to issue and renew, for others to serve with. */
+  certificates?: readonly LeafRequest[];
   /** The time in which the cluster must have become healthy, in milliseconds; 30,000 where not given. */
   startTimeoutMs?: number;
 }
@@ -42,7 +54,7 @@ export interface EmbeddedMember {
   readonly pid: number | undefined;
 }
 
-export interface EmbeddedCluster {
+export interface EmbeddedCluster extends ClientIdentity {
   /** One `https://localhost:<port>` for each member. */
   readonly endpoints: readonly string[];
   /** PEM */
@@ -50,6 +62,10 @@ export interface EmbeddedCluster {
   readonly username: 'root';
   readonly password: Secret;
   readonly members: readonly EmbeddedMember[];
+  /** What another client connects with, where etcd demands a certificate. */
+  identityOf(client: ClientName): Promise<ClientIdentity>;
+  /** The file with a certificate that was asked for, and its key, PEM. */
+  certificateFile(name: string): string;
   /** Renews certificates that need it, as a daily check does. @returns the names of those made anew */
   renewCertificates(): Promise<string[]>;
   /** Ends every member and releases the data folder. May be called several times. */
@@ -84,7 +100,13 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions): Pro
   const unlock = await lockDataDir(dataDir);
   const members: Member[] = [];
   try {
-    const certificates = await openCertificates(path.join(dataDir, 'certificates'), CERTIFICATES);
+    const certificates = await openCertificates(path.join(dataDir, 'certificates'), [
+      ...CERTIFICATES,
+      ...Object.values(CLIENTS),
+      ...(options.certificates ?? []),
+    ]);
+    const identityOf = (client: ClientName) => readIdentity(certificates.file(client));
+    const identity = await identityOf('broker');
     const password = await keptRootPassword(dataDir);
     await options.prepare?.();
     const deadline = Date.now() + (options.startTimeoutMs ?? START_TIMEOUT_MS);
@@ -100,6 +122,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions): Pro
         endpoints: layout.map(clientEndpoint),
         caCertificate: certificates.caCertificate,
         password,
+        ...identity,
       };
       for (const member of layout) {
         await mkdir(member.dataDir, { recursive: true, mode: 0o700 });
@@ -120,7 +143,13 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions): Pro
       for (const member of members) {
         member.supervise();
       }
-      return { ...access, username: 'root', ...running(members, certificates.renewIfNeeded, log, unlock) };
+      return {
+        ...access,
+        username: 'root',
+        identityOf,
+        certificateFile: certificates.file,
+        ...running(members, certificates.renewIfNeeded, log, unlock),
+      };
     }
   } catch (error) {
     await Promise.allSettled(members.map((member) => member.stop()));

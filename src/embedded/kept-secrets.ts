@@ -29,6 +29,8 @@ const ROOT_PASSWORD: Kind = {
   make: newPassword,
   remedy: 'restore it from a backup, or use another DATA_DIR',
 };
+/** A new one does no harm: root sets it. */
+const PORTAL_PASSWORD: Kind = { file: 'etcd-portal-password', form: /^\S+$/, make: newPassword };
 const ENCRYPTION_KEY: Kind = {
   file: 'broker-encryption-key',
   form: /^[A-Za-z0-9+/]{43}=$/,
@@ -44,6 +46,11 @@ export function keptBrokerPassword(dataDir: string): Promise<KeptSecret> {
 /** The password of etcd's root, made at the first start; written before etcd learns it. */
 export async function keptRootPassword(dataDir: string): Promise<Secret> {
   return (await keep(dataDir, ROOT_PASSWORD)).secret;
+}
+
+/** The password of the portals' etcd user, made at the first start with portals. */
+export async function keptPortalPassword(dataDir: string): Promise<Secret> {
+  return (await keep(dataDir, PORTAL_PASSWORD)).secret;
 }
 
 /** The key that seals records, made before the first start of the embedded cluster. */

@@ -1,14 +1,11 @@
 import { readdir } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import path from 'node:path';
-import { poll } from './deadline.js';
 import { isMissing, readIfPresent, writeDurably } from './durable-file.js';
 import { isOlder } from './etcd-binary.js';
 import type { EmbeddedLog } from './member.js';
+import { freePort, isReleased } from './ports.js';
 
 const USUAL_CLIENT_PORT = 2379;
-/** An etcd whose broker was killed just now may have its port for a moment longer, in milliseconds. */
-const RELEASE_TIMEOUT_MS = 1_000;
 
 export interface MemberLayout {
   name: string;
@@ -136,38 +133,4 @@ export function memberDataDir(dataDir: string, name: string): string {
 
 function layoutFile(dataDir: string): string {
   return path.join(dataDir, 'embedded.json');
-}
-
-/** The port wanted, if it is free and not planned for another purpose, or any such one. */
-async function freePort(wanted: number, taken: Set<number | undefined>): Promise<number> {
-  for (const candidate of [wanted, ...Array<number>(100).fill(0)]) {
-    const port = await listenOnce(candidate);
-    if (port !== undefined && !taken.has(port)) {
-      taken.add(port);
-      return port;
-    }
-  }
-  throw new Error('No free port found on 127.0.0.1');
-}
-
-async function isReleased(port: number): Promise<boolean> {
-  return (await poll(() => listenOnce(port), Date.now() + RELEASE_TIMEOUT_MS)) !== undefined;
-}
-
-/** Listens on a loopback port for a moment; undefined where that is not possible. */
-async function listenOnce(port: number): Promise<number | undefined> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE' || error.code === 'EACCES') {
-        resolve(undefined);
-      } else {
-        reject(error);
-      }
-    });
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
-      const { port: actual } = server.address() as { port: number };
-      server.close(() => resolve(actual));
-    });
-  });
 }

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { Secret } from '../credentials/secret.js';
 import type { ClusterAddress } from '../etcd/client.js';
-import { readIfPresent } from './durable-file.js';
+import { readIdentity } from './certificates.js';
+import { isMissing, readIfPresent } from './durable-file.js';
 import { readRemembered } from './layout.js';
 
 /**
@@ -19,7 +20,16 @@ export async function runningEmbeddedCluster(dataDir: string): Promise<ClusterAd
       `DATA_DIR ${dataDir} holds no embedded cluster. Set DATA_DIR to the broker's, or ETCD_ENDPOINTS to the cluster.`,
     );
   }
+  const identity = await readIdentity(path.join(dataDir, 'certificates', 'broker.pem')).catch(
+    (error: unknown) => {
+      if (isMissing(error)) {
+        return {}; // of an earlier release, whose etcd demands none
+      }
+      throw error;
+    },
+  );
   return {
+    ...identity,
     endpoints: layout.members.map(({ clientPort }) => `https://localhost:${clientPort}`),
     caCertificate,
     username: 'root',

@@ -51,7 +51,7 @@ async function waitUntilReady(
   for (const endpoint of access.endpoints) {
     const check = () => {
       over.throwIfAborted(); // a member has ended: nobody waits for the answer any more
-      return serves(Number(new URL(endpoint).port), access.caCertificate, deadline);
+      return serves(Number(new URL(endpoint).port), access, deadline);
     };
     if (!(await poll(check, deadline, POLL_MS))) {
       throw late();
@@ -81,10 +81,12 @@ async function waitUntilReady(
 }
 
 // etcd opens its port early, but answers a TLS handshake only once the member takes requests.
-async function serves(port: number, ca: string, deadline: number): Promise<true | undefined> {
+async function serves(port: number, access: RootAccess, deadline: number): Promise<true | undefined> {
+  const { caCertificate: ca, clientCertificate: cert, clientKey } = access;
+  const client = cert === undefined || clientKey === undefined ? {} : { cert, key: clientKey.reveal() };
   return await new Promise((resolve) => {
     const timeout = Math.max(1, deadline - Date.now());
-    const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca, timeout });
+    const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca, ...client, timeout });
     socket.once('secureConnect', () => {
       socket.end(); // an end without a farewell would make etcd warn of it
       resolve(true);

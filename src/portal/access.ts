@@ -4,9 +4,9 @@ import { type EtcdErrorKind, isEtcdError } from '../etcd/errors.js';
 import { rangeOfPrefix } from '../etcd/ranges.js';
 import { keys } from '../records/keys.js';
 import { PORTAL_REGION } from './tenants/directory.js';
+import { PORTAL_USER } from './user.js';
 
-/** The name of the portals' etcd user where the operator gives none, and of their role. */
-export const PORTAL_USER = 'compose-etcd-portal';
+export { PORTAL_USER };
 
 /** All that a portal's own user may do. What tenants do it does as their users. */
 const PERMISSIONS = [

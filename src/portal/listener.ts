@@ -10,6 +10,7 @@ import { Connections } from './http2/connections.js';
 /** How long a client may take to read why its connection ends, in milliseconds. */
 const FAREWELL_MS = 500;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+const TLS_VERSION = { minVersion: 'TLSv1.2' } as const;
 
 export interface ListenerOptions {
   readonly host?: string;
@@ -57,7 +58,7 @@ export class Listener {
       this.#server = createServer((socket) => this.#serve(socket));
     } else {
       this.#server = createTlsServer(
-        { ...tls, minVersion: 'TLSv1.2', ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+        { ...tls, ...TLS_VERSION, ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
         (socket) => this.#serve(socket),
       );
       this.#server.on('tlsClientError', () => undefined); // Node has closed the socket
@@ -71,6 +72,11 @@ export class Listener {
       this.#server.listen(this.options.port, this.options.host, resolve);
     });
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Shows new connections another certificate; those that are open stay as they are. */
+  setCertificate(tls: NonNullable<ListenerOptions['tls']>): void {
+    (this.#server as TlsServer).setSecureContext({ ...tls, ...TLS_VERSION });
   }
 
   get connections(): number {

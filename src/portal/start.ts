@@ -1,7 +1,13 @@
 import { Listener, type ListenerOptions } from './listener.js';
 import { Portal, type PortalOptions } from './portal.js';
+import { type CertificateSource, watchCertificate } from './tls.js';
 
-export interface StartOptions extends PortalOptions, Pick<ListenerOptions, 'host' | 'port' | 'tls'> {}
+export interface StartOptions extends PortalOptions, Pick<ListenerOptions, 'host' | 'port'> {
+  /** Without one, plain HTTP/2. */
+  readonly certificate?: CertificateSource;
+  /** How often the source is asked, in milliseconds; given by tests. */
+  readonly certificateEveryMs?: number;
+}
 
 /** A portal that listens. */
 export interface RunningPortal {
@@ -20,21 +26,28 @@ export interface RunningPortal {
  * @throws Error when it can't listen; EtcdError when the cluster can't be reached or refuses the portals' user
  */
 export async function startPortal(options: StartOptions): Promise<RunningPortal> {
+  const { port, log, certificate, certificateEveryMs } = options;
+  const tls = await certificate?.read();
   const portal = await Portal.open(options);
-  const { port, log } = options;
   const listener = new Listener({
     port,
     log,
     ...(options.host === undefined ? {} : { host: options.host }),
-    ...(options.tls === undefined ? {} : { tls: options.tls }),
+    ...(tls === undefined ? {} : { tls }),
     connected: (connection) => portal.connected(connection),
   });
+  const renewal =
+    certificate &&
+    tls &&
+    watchCertificate(certificate, tls, (next) => listener.setCertificate(next), log, certificateEveryMs);
   const stop = async () => {
+    await renewal?.stop();
     await listener.close();
     await portal.close();
   };
   try {
     const listensOn = await listener.listen();
+    renewal?.start();
     return {
       portal,
       port: listensOn,

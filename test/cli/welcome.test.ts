@@ -13,6 +13,7 @@ describe('What is said after the start', () => {
     publicUrl: 'https://broker.example.com',
     username: 'broker',
     endpoints: ['https://localhost:2379'],
+    names: 'etcd',
     stop: async () => undefined,
   };
   /** The words that a shell makes of the line that runs a program. */

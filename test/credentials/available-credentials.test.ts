@@ -17,6 +17,7 @@ const ACCESS = {
 };
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 const service = (endpoints: string[], caCertificate?: string) => ({
+  names: 'etcd' as const,
   endpoints,
   caCertificate,
   publicUrl: 'https://broker.example.com',

@@ -70,6 +70,7 @@ export class BrokerProcess extends TestBroker {
         DATA_DIR: this.dataDir,
         BROKER_USERNAME: USERNAME,
         BROKER_PASSWORD: PASSWORD,
+        PORTAL: 'off',
         ...this.env,
       }),
       stdio: ['ignore', 'pipe', 'pipe'],

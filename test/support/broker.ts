@@ -63,6 +63,8 @@ export class TestBroker {
       DATA_DIR: this.dataDir,
       BROKER_USERNAME: USERNAME,
       BROKER_PASSWORD: PASSWORD,
+      // Most tests are about the broker, and look at etcd with the credentials that it hands out.
+      PORTAL: 'off',
       ...this.env,
     });
     const log = openLog(config.logLevel, { write: (line: string) => this.logged.push(line) });

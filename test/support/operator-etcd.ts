@@ -57,6 +57,7 @@ export class OperatorEtcd {
       ETCD_USERNAME: 'root',
       ETCD_PASSWORD: this.rootPassword,
       BROKER_ENCRYPTION_KEY: ENCRYPTION_KEY,
+      PORTAL: 'off',
       ...(this.caCertificate === undefined ? {} : { ETCD_CA_CERT: this.caCertificate }),
     };
   }

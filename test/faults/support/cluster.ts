@@ -62,6 +62,7 @@ export class TestCluster {
       ETCD_PASSWORD: this.embedded.password.reveal(),
       ...(isProxied ? {} : { ETCD_CA_CERT: this.embedded.caCertificate }),
       BROKER_ENCRYPTION_KEY: this.encryptionKey,
+      PORTAL: 'off',
     };
   }
 

@@ -1,0 +1,133 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import pino from 'pino';
+import type { Logger } from '../observability/log.js';
+import type { FromWorker, PortalJob, ToWorker } from './worker-job.js';
+
+const ENTRY = new URL('./worker.js', import.meta.url);
+const MOST_WAITING_LINES = 10_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+/** A portal that has served so long, in milliseconds, is started again without delay. */
+const STEADY_AFTER_MS = 60_000;
+/** How long a thread may take to end after its drain, in milliseconds. */
+const FAREWELL_MS = 1_000;
+
+/** One portal in a worker thread: started again whenever it dies, until it is stopped. */
+export class PortalWorker {
+  #worker: Worker;
+  #job: PortalJob | undefined;
+  #startedAt = performance.now();
+  #pauseMs = FIRST_PAUSE_MS;
+  readonly #stopping = new AbortController();
+  #exited: Promise<void>;
+
+  /** The thread starts at once, and loads what it needs while the cluster starts. */
+  constructor(
+    readonly name: string,
+    readonly log: Logger,
+  ) {
+    [this.#worker, this.#exited] = this.#spawn();
+  }
+
+  /**
+   * Gives the portal its job and waits until it listens.
+   * @throws Error with one line when it can't
+   */
+  async start(job: Omit<PortalJob, 'mostWaiting'>): Promise<void> {
+    this.#job = { ...job, mostWaiting: MOST_WAITING_LINES };
+    const failure = await this.#run();
+    if (failure !== undefined) {
+      throw new Error(`The portal ${this.name} did not start: ${failure}`);
+    }
+    void this.#supervise();
+  }
+
+  /** Ends the thread as a crash would; for tests. */
+  async kill(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  /** Says GOAWAY, lets calls end for so many milliseconds at the most, and ends the thread. */
+  async stop(drainMs: number): Promise<void> {
+    this.#stopping.abort();
+    if (this.#job !== undefined) {
+      this.#worker.postMessage({ drainMs } satisfies ToWorker);
+      const late = new AbortController();
+      await Promise.race([
+        this.#exited,
+        sleep(drainMs + FAREWELL_MS, undefined, { signal: late.signal }).catch(() => undefined),
+      ]);
+      late.abort();
+    }
+    await this.#worker.terminate();
+  }
+
+  #spawn(): [Worker, Promise<void>] {
+    const worker = new Worker(ENTRY, { name: this.name, env: {} });
+    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    worker.on('error', (error: Error) => {
+      this.log.error({ portal: this.name, reason: error.message, stack: error.stack }, 'A portal has died');
+    });
+    return [worker, exited];
+  }
+
+  /** @returns why the portal does not listen; undefined when it does */
+  #run(): Promise<string | undefined> {
+    const waiting = new SharedArrayBuffer(4);
+    const taken = new Int32Array(waiting);
+    return new Promise((resolve) => {
+      this.#worker.on('message', (message: FromWorker) => {
+        if ('line' in message) {
+          Atomics.sub(taken, 0, 1);
+          this.#write(message.line);
+        } else {
+          resolve('failure' in message ? message.failure : undefined);
+        }
+      });
+      void this.#exited.then(() => resolve('its thread has ended'));
+      this.#startedAt = performance.now();
+      this.#worker.postMessage({ job: this.#job as PortalJob, waiting } satisfies ToWorker);
+    });
+  }
+
+  async #supervise(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (;;) {
+      await this.#exited;
+      if (signal.aborted) {
+        return;
+      }
+      if (performance.now() - this.#startedAt > STEADY_AFTER_MS) {
+        this.#pauseMs = FIRST_PAUSE_MS;
+      }
+      this.log.error(
+        { portal: this.name, pauseMs: this.#pauseMs },
+        'A portal has ended; it is started again',
+      );
+      await sleep(this.#pauseMs, undefined, { signal }).catch(() => undefined); // a stop ends the pause
+      this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+      if (signal.aborted) {
+        return;
+      }
+      [this.#worker, this.#exited] = this.#spawn();
+      const failure = await this.#run();
+      if (failure === undefined) {
+        this.log.info({ portal: this.name }, 'The portal serves again');
+      } else if (!signal.aborted) {
+        this.log.error({ portal: this.name, reason: failure }, 'The portal did not start');
+      }
+    }
+  }
+
+  #write(line: string): void {
+    const {
+      level,
+      time: _,
+      msg,
+      ...details
+    } = JSON.parse(line) as { level: number; time: string; msg: string };
+    const label = pino.levels.labels[level] as 'info';
+    this.log[label]({ portal: this.name, ...details }, msg);
+  }
+}
