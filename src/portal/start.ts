@@ -28,6 +28,7 @@ export async function startPortal(options: StartOptions): Promise<RunningPortal>
     ...(options.host === undefined ? {} : { host: options.host }),
     ...(options.tls === undefined ? {} : { tls: options.tls }),
     connected: (connection) => portal.connected(connection),
+    clusterState: () => portal.clusterState(),
   });
   const stop = async () => {
     await listener.close();
