@@ -4,8 +4,11 @@ import type { Logger } from '../observability/log.js';
 import type { ConnectionCalls, InboundConnection } from './calls/inbound.js';
 import type { Peer } from './grpc/call.js';
 import { GrpcServer } from './grpc/server.js';
-import type { ServerConnection } from './http2/connection.js';
+import { Http1Connections } from './http1/connections.js';
 import { Connections } from './http2/connections.js';
+import { type ClusterState, JsonGateway } from './json/gateway.js';
+import { MAX_BODY_BYTES } from './json/plain-exchange.js';
+import { type Protocol, ProtocolGuesses } from './protocol.js';
 
 /** How long a client may take to read why its connection ends, in milliseconds. */
 const FAREWELL_MS = 500;
@@ -19,13 +22,22 @@ export interface ListenerOptions {
   /** PEM; without it, plain HTTP/2 for those who end TLS before the portal. */
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly connected: (connection: InboundConnection) => ConnectionCalls;
+  /** For those who ask without a login, see `json/gateway.ts`. */
+  readonly clusterState: () => Promise<ClusterState>;
   readonly log: Logger;
 }
 
-/** A client's connection, as HTTP/2, gRPC and the calls see it. */
+/** What carries the requests of a connection. */
+interface Carrier {
+  /** Takes no more requests and closes after those that have come. */
+  drain(): void;
+  close(): void;
+}
+
+/** A client's connection, as HTTP, gRPC and the calls see it. */
 class ClientConnection implements Peer, InboundConnection {
   calls!: ConnectionCalls;
-  http2!: ServerConnection<unknown>;
+  carrier!: Carrier;
 
   constructor(readonly address: string) {}
 
@@ -34,32 +46,40 @@ class ClientConnection implements Peer, InboundConnection {
   }
 
   close(): void {
-    this.http2.drain();
-    setTimeout(() => this.http2.close(), FAREWELL_MS).unref();
+    this.carrier.drain();
+    setTimeout(() => this.carrier.close(), FAREWELL_MS).unref();
   }
 }
 
-/** Where tenants connect: TLS 1.2 or later and HTTP/2. */
+/** Where tenants connect: TLS 1.2 or later, and HTTP/2 or HTTP/1.1. */
 export class Listener {
   readonly #server: Server | TlsServer;
   readonly #connections = new Connections();
+  readonly #http1 = new Http1Connections(this.#connections.budget, { maxBodyBytes: MAX_BODY_BYTES });
+  readonly #guesses = new ProtocolGuesses();
+  readonly #gateway: JsonGateway;
   readonly #grpc: GrpcServer;
 
   constructor(readonly options: ListenerOptions) {
-    const { tls, log } = options;
+    const { tls, clusterState } = options;
+    this.#gateway = new JsonGateway({ clusterState });
     this.#grpc = new GrpcServer({
       onCall: (call) => (call.peer as ClientConnection).calls.accept(call),
-      onFault: (error) => {
-        const { message, stack } = error as Error;
-        log.error({ reason: message, stack }, 'A fault of the portal ended a connection');
-      },
+      onHttp: (exchange) => this.#gateway.serve(exchange, (exchange.peer as ClientConnection).calls),
+      maxBodyBytes: MAX_BODY_BYTES,
+      onFault: (error) => this.#fault(error),
     });
     if (tls === undefined) {
       this.#server = createServer((socket) => this.#serve(socket));
     } else {
       this.#server = createTlsServer(
-        { ...tls, ...TLS_VERSION, ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
-        (socket) => this.#serve(socket),
+        {
+          ...tls,
+          ...TLS_VERSION,
+          ALPNProtocols: ['h2', 'http/1.1'],
+          handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+        },
+        (socket) => this.#serve(socket, socket.alpnProtocol),
       );
       this.#server.on('tlsClientError', () => undefined); // Node has closed the socket
     }
@@ -80,28 +100,49 @@ export class Listener {
   }
 
   get connections(): number {
-    return this.#connections.size;
+    return this.#connections.size + this.#http1.size + this.#guesses.size;
   }
 
   /** Takes no new connections, and lets those that are open end; at the latest after `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
     this.#server.close();
-    await this.#connections.drain(timeoutMs);
+    this.#guesses.close();
+    await Promise.all([this.#connections.drain(timeoutMs), this.#http1.drain(timeoutMs)]);
   }
 
   async close(): Promise<void> {
+    this.#guesses.close();
     this.#connections.close();
+    this.#http1.close();
     if (this.#server.listening) {
       await new Promise((resolve) => this.#server.close(resolve));
     }
   }
 
-  #serve(socket: Socket): void {
+  #serve(socket: Socket, negotiated?: string | false | null): void {
+    if (negotiated === 'h2' || negotiated === 'http/1.1') {
+      this.#carry(socket, negotiated);
+    } else {
+      this.#guesses.guess(socket, (protocol) => this.#carry(socket, protocol));
+    }
+  }
+
+  #carry(socket: Socket, protocol: Protocol): void {
     const client = new ClientConnection(socket.remoteAddress ?? '');
     client.calls = this.options.connected(client);
-    client.http2 = this.#connections.serve(
-      socket,
-      this.#grpc.handlersFor(client, () => client.calls.closed()),
-    ) as ServerConnection<unknown>;
+    const onClose = () => client.calls.closed();
+    client.carrier =
+      protocol === 'h2'
+        ? this.#connections.serve(socket, this.#grpc.handlersFor(client, onClose))
+        : this.#http1.serve(socket, {
+            onRequest: (exchange) => this.#gateway.serve(exchange, client.calls),
+            onClose,
+            onFault: (error) => this.#fault(error),
+          });
+  }
+
+  #fault(error: unknown): void {
+    const { message, stack } = error as Error;
+    this.options.log.error({ reason: message, stack }, 'A fault of the portal ended a connection');
   }
 }

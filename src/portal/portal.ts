@@ -11,6 +11,7 @@ import { ClusterFacts } from './calls/local/cluster-facts.js';
 import { LocalCalls } from './calls/local/local-calls.js';
 import type { ForwardingParts } from './calls/parts.js';
 import { EtcdFeed } from './etcd-feed.js';
+import type { ClusterState } from './json/gateway.js';
 import { AdaptiveLimit } from './limits/adaptive-limit.js';
 import { ClusterGuard } from './limits/cluster-guard.js';
 import { FAIRNESS_LIMITS, FairScheduler } from './limits/fairness.js';
@@ -59,6 +60,7 @@ export class Portal {
   readonly #client: EtcdClient;
   readonly #dispatch: ConstructorParameters<typeof Dispatch>[0];
   readonly #usage: UsageKeeper;
+  readonly #facts: ClusterFacts;
   readonly #ticker: NodeJS.Timeout;
   #ticks = 0;
 
@@ -74,6 +76,7 @@ export class Portal {
     const floors = new Floors();
     const budgets = new InstanceBudgets(randomUUID(), options.defaultQuota);
     const facts = new ClusterFacts(client, this.upstream, endpoints, options.self);
+    this.#facts = facts;
     this.active = new ActiveTenants({
       upstream: this.upstream,
       gauges: options.gauges ?? new PortalGauges(),
@@ -172,6 +175,12 @@ export class Portal {
   /** A tenant has connected. */
   connected(connection: InboundConnection): ConnectionCalls {
     return new Dispatch(this.#dispatch, connection);
+  }
+
+  /** What anybody may know of the cluster; it is asked once a second at most. @throws EtcdError */
+  async clusterState(): Promise<ClusterState> {
+    const { version, leader } = await this.#facts.status();
+    return { version, hasLeader: leader !== '0' };
   }
 
   /** After its listener was closed. */

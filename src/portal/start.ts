@@ -35,6 +35,7 @@ export async function startPortal(options: StartOptions): Promise<RunningPortal>
     ...(options.host === undefined ? {} : { host: options.host }),
     ...(tls === undefined ? {} : { tls }),
     connected: (connection) => portal.connected(connection),
+    clusterState: () => portal.clusterState(),
   });
   const renewal =
     certificate &&

@@ -1,4 +1,5 @@
 import { encodeField, encodeLiteral } from '../../http2/hpack.js';
+import { Body } from '../http2/body.js';
 import { fieldOf, type RequestHead } from '../http2/request-head.js';
 import type { ServerStream } from '../http2/stream.js';
 import type { StreamHandlers } from '../http2/stream-host.js';
@@ -16,8 +17,8 @@ export class HttpExchange implements StreamHandlers {
   readonly #maxBodyBytes: number;
   readonly #serve: (exchange: HttpExchange) => void;
   readonly #onFault: (error: unknown) => void;
-  #parts: Buffer[] = [];
-  #bytes = 0;
+  #body = new Body();
+  #held = 0;
   #reserved = false;
 
   constructor(
@@ -44,7 +45,7 @@ export class HttpExchange implements StreamHandlers {
 
   /** Valid until `onHttp` has returned. */
   get body(): Buffer {
-    return this.#parts.length === 1 ? (this.#parts[0] as Buffer) : Buffer.concat(this.#parts, this.#bytes);
+    return this.#body.bytes;
   }
 
   /** The whole answer. Names of header fields are in lower case. */
@@ -74,13 +75,13 @@ export class HttpExchange implements StreamHandlers {
   }
 
   onData(data: Buffer): number {
-    const stream = this.#stream;
-    this.#bytes += data.length;
-    if (this.#bytes > this.#maxBodyBytes) {
-      this.#parts = [];
+    const growth = this.#body.growth(data.length);
+    if (this.#body.length + data.length > this.#maxBodyBytes) {
+      this.#body = new Body();
       this.respond(413, {});
-    } else if (stream.charge(data.length)) {
-      this.#parts.push(Buffer.from(data));
+    } else if (this.#stream.charge(growth)) {
+      this.#held += growth;
+      this.#body.append(data);
       this.#askForMore();
     }
     return data.length;
@@ -90,7 +91,7 @@ export class HttpExchange implements StreamHandlers {
     const stream = this.#stream;
     stream.host.unfinished(stream, false);
     const announced = fieldOf(this.request, 'content-length');
-    if (announced !== undefined && announced !== String(this.#bytes)) {
+    if (announced !== undefined && announced !== String(this.#body.length)) {
       this.respond(400, {});
       return;
     }
@@ -100,8 +101,8 @@ export class HttpExchange implements StreamHandlers {
       this.respond(500, {});
       this.#onFault(error);
     }
-    this.#parts = [];
-    stream.charge(-this.#bytes);
+    this.#body = new Body();
+    stream.charge(-this.#held);
   }
 
   onAbort(reason: string): void {
@@ -122,7 +123,7 @@ export class HttpExchange implements StreamHandlers {
     stream.host.unfinished(stream, false);
     stream.host.reserve(stream, this.#maxBodyBytes, () => {
       stream.host.unfinished(stream, true);
-      stream.ensureWindow(this.#maxBodyBytes + 1 - this.#bytes);
+      stream.ensureWindow(this.#maxBodyBytes + 1 - this.#body.length);
     });
   }
 }

@@ -15,8 +15,10 @@ export interface GrpcServerOptions {
   onCall(call: GrpcServerCall): ServerCallHandlers | undefined;
   /** A request that is not gRPC, whole; answered 415 where this is not given. */
   onHttp?(exchange: HttpExchange): void;
-  /** The largest message of a request; also the largest body that `onHttp` gets. */
+  /** The largest message of a request. */
   maxMessageBytes?: number;
+  /** The largest body that `onHttp` gets; as `maxMessageBytes` where not given. */
+  maxBodyBytes?: number;
   /** A fault of ours: something threw. */
   onFault(error: unknown): void;
 }
@@ -63,9 +65,9 @@ export class GrpcServer {
   }
 
   #http(stream: ServerStream, peer: Peer): StreamHandlers {
-    const { onHttp, onFault } = this.#options;
+    const { onHttp, onFault, maxBodyBytes = this.#maxMessageBytes } = this.#options;
     if (onHttp !== undefined) {
-      return new HttpExchange(stream, peer, this.#maxMessageBytes, onHttp, onFault);
+      return new HttpExchange(stream, peer, maxBodyBytes, onHttp, onFault);
     }
     const status = Buffer.concat([
       statusOnly(415),
