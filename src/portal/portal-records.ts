@@ -1,7 +1,9 @@
-import type { EtcdClient } from '../etcd/client.js';
+import type { EtcdClient, Stream, StreamHandlers } from '../etcd/client.js';
 import type { FloorStore } from './calls/local/compact.js';
 import { PORTAL_REGION } from './tenants/directory.js';
-import type { OnceRecord } from './tenants/token-key.js';
+import { type OnceRecord, TOKEN_KEY } from './tenants/token-key.js';
+
+const WATCH_TIMEOUT_MS = 4_000;
 
 /** What portals keep in the records, below {@link PORTAL_REGION}. */
 export class PortalRecords implements OnceRecord, FloorStore {
@@ -46,5 +48,36 @@ export class PortalRecords implements OnceRecord, FloorStore {
         return { floor, isRaised: true };
       }
     }
+  }
+}
+
+/** How far the cluster's history is gone: etcd tells it to whoever watches from the beginning. 0 when it is whole. */
+export async function compactedRevision(client: EtcdClient): Promise<number> {
+  let stream: Stream<object> | undefined;
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('No answer to a watch')), WATCH_TIMEOUT_MS);
+      const done = (revision: number) => {
+        clearTimeout(timer);
+        resolve(revision);
+      };
+      const handlers: StreamHandlers<{ created: boolean; compact_revision: string }> = {
+        // After its creation comes the end of the watch or, from a history that is whole, the key's first event.
+        onMessage: ({ created, compact_revision }) => {
+          if (!created || compact_revision !== '0') {
+            done(Number(compact_revision));
+          }
+        },
+        onEnd: (error) => reject(error ?? new Error('The watch has ended')),
+      };
+      client
+        .stream<object, never>('/etcdserverpb.Watch/Watch', handlers as StreamHandlers<never>)
+        .then((opened) => {
+          stream = opened;
+          stream.write({ create_request: { key: Buffer.from(TOKEN_KEY), start_revision: '1' } });
+        }, reject);
+    });
+  } finally {
+    stream?.cancel();
   }
 }

@@ -24,7 +24,9 @@ import type { InstanceFacts } from './tenants/records.js';
 import { openTokenKey, type Seals, TOKEN_KEY, tokenKey } from './tenants/token-key.js';
 import { Tokens } from './tenants/tokens.js';
 import { Upstream } from './upstream/upstream.js';
+import { UsageKeeper } from './usage.js';
 
+const DEFAULT_CLUSTER_QUOTA = 2 * 1024 ** 3;
 const TICK_MS = 100;
 const SWEEP_EVERY_TICKS = 300;
 
@@ -39,6 +41,8 @@ export interface PortalOptions {
   /** The plan's quota for an instance, in bytes. */
   readonly quotaOf: (instance: InstanceFacts) => number;
   readonly defaultQuota: number;
+  /** etcd's `--quota-backend-bytes`, for versions that do not tell it (before 3.6); its default of 2 GiB where not given. */
+  readonly clusterQuota?: number;
   readonly gauges?: PortalGauges;
   readonly guesses?: Guesses;
   /** Who may list the cluster's leases, see `lease-list.ts`; without one, newer etcds refuse LeaseLeases. */
@@ -54,6 +58,7 @@ export class Portal {
   readonly upstream: Upstream;
   readonly #client: EtcdClient;
   readonly #dispatch: ConstructorParameters<typeof Dispatch>[0];
+  readonly #usage: UsageKeeper;
   readonly #ticker: NodeJS.Timeout;
   #ticks = 0;
 
@@ -91,13 +96,14 @@ export class Portal {
       warn: (detail, text) => log.warn(detail, text),
     });
     const tokens = new Tokens(this.directory, key);
+    const guard = new ClusterGuard();
     const scheduler = new FairScheduler({ ...FAIRNESS_LIMITS });
     const adaptive = new AdaptiveLimit();
     const forwarding: ForwardingParts = {
       upstream: this.upstream,
       active: this.active,
       floors,
-      guard: new ClusterGuard(),
+      guard,
       scheduler,
       adaptive,
       log,
@@ -106,6 +112,7 @@ export class Portal {
     const local = new LocalCalls({
       authenticate: new Authenticate({
         passwords: new Passwords(this.directory),
+        tenants: this.directory,
         guesses: options.guesses ?? new Guesses(),
         tokens,
         facts,
@@ -118,6 +125,17 @@ export class Portal {
       isServing: () => this.directory.isWhole,
       log,
       observe,
+    });
+    this.#usage = new UsageKeeper({
+      client,
+      upstream: this.upstream,
+      directory: this.directory,
+      active: this.active,
+      budgets,
+      guard,
+      facts,
+      clusterQuota: options.clusterQuota ?? DEFAULT_CLUSTER_QUOTA,
+      log,
     });
     this.#dispatch = { forwarding, tokens, local };
     this.#ticker = setInterval(() => {
@@ -142,6 +160,7 @@ export class Portal {
       portal = new Portal(options, client, await tokenKey(new PortalRecords(client), options.seals));
       portal.directory.start();
       await portal.directory.whole();
+      portal.#usage.start();
       return portal;
     } catch (error) {
       await portal?.close();
@@ -158,7 +177,7 @@ export class Portal {
   /** After its listener was closed. */
   async close(): Promise<void> {
     clearInterval(this.#ticker);
-    await this.directory.stop();
+    await Promise.all([this.#usage.stop(), this.directory.stop()]);
     this.upstream.close();
     this.#client.close();
   }

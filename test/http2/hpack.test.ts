@@ -146,4 +146,78 @@ describe('HPACK', () => {
       assert.equal(cache.get(encodeField('grpc-status', `${number}`)), `${number}`);
     }
   });
+
+  describe('with a dynamic table', () => {
+    const options = { tableBytes: 4_096, maxFields: 100, maxListBytes: 16_384 };
+    const head: HeaderField[] = [
+      [':method', 'GET'],
+      [':scheme', 'http'],
+      [':path', '/'],
+      [':authority', 'www.example.com'],
+    ];
+
+    // RFC 7541, appendix C.3 and C.4: three requests on one connection, as literals and in Huffman code.
+    const requests = [
+      ['8286 8441 0f77 7777 2e65 7861 6d70 6c65 2e63 6f6d', '8286 8441 8cf1 e3c2 e5f2 3a6b a0ab 90f4 ff'],
+      ['8286 84be 5808 6e6f 2d63 6163 6865', '8286 84be 5886 a8eb 1064 9cbf'],
+      [
+        '8287 85bf 400a 6375 7374 6f6d 2d6b 6579 0c63 7573 746f 6d2d 7661 6c75 65',
+        '8287 85bf 4088 25a8 49e9 5ba9 7d7f 8925 a849 e95b b8e8 b4bf',
+      ],
+    ] as const;
+    const expected: HeaderField[][] = [
+      head,
+      [...head, ['cache-control', 'no-cache']],
+      [
+        [':method', 'GET'],
+        [':scheme', 'https'],
+        [':path', '/index.html'],
+        [':authority', 'www.example.com'],
+        ['custom-key', 'custom-value'],
+      ],
+    ];
+    for (const [column, section] of ['C.3', 'C.4'].entries()) {
+      it(`reads the requests of RFC 7541, ${section}`, () => {
+        const decoder = new HeaderDecoder(options);
+        const decoded = requests.map((blocks) => decoder.decode(hex(blocks[column] as string)));
+        assert.deepEqual(decoded, expected);
+      });
+    }
+
+    it('evicts the oldest entries, as in C.5', () => {
+      const decoder = new HeaderDecoder({ ...options, tableBytes: 256 });
+      decoder.decode(
+        hex(
+          '4803 3330 3258 0770 7269 7661 7465 611d 4d6f 6e2c 2032 3120 4f63 7420 3230 3133 2032 303a 3133 3a32 3120 474d 546e 1768 7474 7073 3a2f 2f77 7777 2e65 7861 6d70 6c65 2e63 6f6d',
+        ),
+      );
+      assert.deepEqual(decoder.decode(hex('4803 3330 37c1 c0bf'))[0], [':status', '307']);
+      assert.throws(() => decoder.decode(hex('c2')), /no entry 66/);
+      assert.deepEqual(decoder.decode(hex('be')), [[':status', '307']]);
+    });
+
+    it('empties the table for a size of 0 and for an entry that is larger', () => {
+      const decoder = new HeaderDecoder({ ...options, tableBytes: 64 });
+      decoder.decode(hex('4001 6101 62'));
+      assert.deepEqual(decoder.decode(hex('be')), [['a', 'b']]);
+      decoder.decode(Buffer.concat([hex('4001 6140'), Buffer.alloc(64, 98)]));
+      assert.throws(() => decoder.decode(hex('be')), /no entry/);
+      decoder.decode(hex('4001 6101 62'));
+      assert.deepEqual(decoder.decode(hex('20 82')), [[':method', 'GET']]);
+      assert.throws(() => decoder.decode(hex('be')), /no entry/);
+      assert.throws(() => decoder.decode(hex('3f 22')), /size update/);
+    });
+
+    it('never takes a meaning from the cache that the table has changed', () => {
+      const cache = new BlockCache(options, (fields) => JSON.stringify(fields));
+      cache.get(hex('4001 6101 62'));
+      assert.equal(cache.get(hex('be')), '[["a","b"]]');
+      assert.equal(cache.get(hex('be')), '[["a","b"]]');
+      cache.get(hex('4001 6101 63'));
+      assert.equal(cache.get(hex('be')), '[["a","c"]]');
+      cache.get(hex('4001 6101 63'));
+      cache.get(hex('4001 6101 63'));
+      assert.equal(cache.get(hex('c1')), '[["a","b"]]', 'each of the same blocks was an insertion');
+    });
+  });
 });

@@ -34,7 +34,12 @@ describe('Errors and their status', () => {
     for (const Kind of Object.values(errors)) {
       const error = new (Kind as new () => errors.BrokerError)();
       const { status } = toErrorReply(error);
-      const isOurs = [errors.BrokerError, errors.OperationFailed, errors.SealError].includes(Kind as never);
+      const isOurs = [
+        errors.BrokerError,
+        errors.OperationFailed,
+        errors.SealError,
+        errors.MalformedRecord,
+      ].includes(Kind as never);
       assert.equal(status === 500, isOurs, Kind.name);
     }
   });

@@ -11,7 +11,7 @@ function leasing(lost: number): { granted: Set<string>; connection: Pick<EtcdCli
   const leaseGrant = async ({ ID }: { ID?: string }) => {
     assert.ok(ID);
     if (granted.has(ID)) {
-      throw new EtcdError('other', 'lease already exists');
+      throw new EtcdError('already-exists', 'lease already exists');
     }
     granted.add(ID);
     calls += 1;

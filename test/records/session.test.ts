@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
 import type { EtcdClient } from '../../src/etcd/client.js';
 import { EtcdError } from '../../src/etcd/errors.js';
 import { keys } from '../../src/records/keys.js';
@@ -26,16 +25,13 @@ class Leases {
       leaseRevoke: async ({ ID }: { ID: string }) => {
         this.keys.delete(ID);
       },
-      leaseKeepAlive: async () => {
-        const stream = new EventEmitter();
-        const write = ({ ID }: { ID: string }) => {
-          this.signsOfLife += 1;
-          if (!this.hangs) {
-            setImmediate(() => stream.emit('data', { TTL: this.keys.has(ID) ? '5' : '0' }));
-          }
-        };
-        return Object.assign(stream, { write, end: () => undefined });
-      },
+    },
+    exec: async (_service: string, _method: 'leaseKeepAlive', { ID }: { ID: string }) => {
+      this.signsOfLife += 1;
+      if (this.hangs) {
+        await new Promise(() => undefined);
+      }
+      return { TTL: this.keys.has(ID) ? '5' : '0' };
     },
     kv: {
       put: async ({ key, lease }: { key: Buffer; lease: string }) => {

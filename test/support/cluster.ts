@@ -27,7 +27,7 @@ export async function snapshotOfCluster(broker: TestBroker): Promise<Snapshot> {
       .map(({ key, mod_revision }) => `${key.toString('utf8')} at ${mod_revision}`)
       .filter(
         (line) =>
-          !line.startsWith(keys.owners) && !line.startsWith(keys.probe) && !line.startsWith(keys.allGone),
+          ![keys.owners, keys.probe, keys.allGone, keys.keyCheck].some((prefix) => line.startsWith(prefix)),
       )
       .sort(),
     roles: [...roles.roles].sort(),

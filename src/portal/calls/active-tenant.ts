@@ -7,6 +7,7 @@ import { Whitelist, type WhitelistEntry, whitelistProblems } from '../limits/whi
 import { type Scope, scopeOf } from '../rewriter/scope.js';
 import type { Tenant } from '../tenants/tenant.js';
 import type { Upstream } from '../upstream/upstream.js';
+import { LeaseCount } from './lease-count.js';
 import { type Status, statuses } from './status.js';
 
 /** Something of a tenant's that ends with it: a call or a connection. */
@@ -29,6 +30,7 @@ export interface ActiveTenantParts {
 export class ActiveTenant {
   readonly scope: Scope;
   readonly gauges: BindingGauges;
+  readonly leases: LeaseCount;
   readonly flow = new Flow();
   readonly signIn: SignIn;
   readonly held = new Set<Held>();
@@ -43,6 +45,7 @@ export class ActiveTenant {
     const { prefix, leaseTag } = tenant.scope;
     this.scope = scopeOf(prefix, leaseTag, parts.identity);
     this.gauges = parts.gauges.forBinding();
+    this.leases = new LeaseCount(this.gauges);
     this.signIn = parts.upstream.signIn(tenant);
     const stopListening = tenant.instance.onChange(() => this.#changed());
     tenant.onGone(() => {
@@ -64,7 +67,7 @@ export class ActiveTenant {
   }
 
   get isIdle(): boolean {
-    return this.held.size === 0 && this.gauges.counts.requests === 0;
+    return this.held.size === 0 && this.leases.isEmpty;
   }
 
   #changed(): void {

@@ -6,6 +6,7 @@ import { refusal } from './admission.js';
 import { ForwardedCall } from './forwarded-call.js';
 import type { ConnectionCalls, InboundCall, InboundConnection, InboundHandlers } from './inbound.js';
 import { KeepAlive } from './keep-alive.js';
+import { LeaseCall } from './lease-call.js';
 import type { LocalCalls } from './local/local-calls.js';
 import type { ForwardingParts } from './parts.js';
 import { ServerStream } from './server-stream.js';
@@ -41,6 +42,10 @@ export class Dispatch implements ConnectionCalls, Held {
     }
     if (call.name === 'Authenticate') {
       return this.parts.local.authenticate(inbound, this.connection);
+    }
+    if (inbound.token === undefined && call.name === 'MemberList' && call.handling === 'local') {
+      // etcd answers it, and etcdctl asks so for `--cluster`.
+      return this.parts.local.handle(call, undefined, inbound);
     }
     if (inbound.token === undefined) {
       return refuse(inbound, statuses.userEmpty);
@@ -112,8 +117,11 @@ export class Dispatch implements ConnectionCalls, Held {
     const { forwarding, local } = this.parts;
     switch (call.handling) {
       case 'forward':
+        if (call.path.startsWith('/etcdserverpb.KV/')) {
+          return new ForwardedCall(forwarding, active, call, inbound);
+        }
         return call.path.startsWith('/etcdserverpb.')
-          ? new ForwardedCall(forwarding, active, call, inbound)
+          ? new LeaseCall(forwarding, active, call, inbound)
           : new SessionCall(forwarding, active, call, inbound);
       case 'watch':
         return begun(new Watch(forwarding, active, call, inbound), inbound);

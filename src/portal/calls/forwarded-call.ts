@@ -1,7 +1,6 @@
 import { ATTEMPT_TIMEOUT_MS, CALL_TIMEOUT_MS } from '../../etcd/client.js';
 import type { Job, Waiting } from '../limits/fairness.js';
 import { tooManyRequests } from '../limits/refusals.js';
-import type { StoredBytes } from '../limits/stored-bytes.js';
 import { Findings } from '../rewriter/findings.js';
 import { Leak, refusals } from '../rewriter/refusal.js';
 import { rewriteRequest } from '../rewriter/requests.js';
@@ -14,7 +13,8 @@ import { denialOf, refusal, statusOfRefusal } from './admission.js';
 import type { InboundCall, InboundHandlers } from './inbound.js';
 import { chooseLease, namingLease, takesNewLease, type UnknownLease, unknownLeaseOf } from './leases.js';
 import { type ForwardingParts, MAX_REQUEST_BYTES } from './parts.js';
-import { Code, type Status, statuses } from './status.js';
+import { RequestHold } from './request-hold.js';
+import { answerTooLarge, Code, MAX_ANSWER_BYTES, type Status, statuses } from './status.js';
 
 const found = new Findings();
 /** Requests up to this size tell how long etcd takes; larger ones take longer for their size. */
@@ -34,17 +34,13 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
   protected message: Buffer | undefined;
   protected rewritten: Buffer | undefined;
   protected readonly exchange: Exchange;
+  readonly #hold: RequestHold;
   #startedAt = 0;
   protected endAt = 0;
   #isOver = false;
-  #heldBytes = 0;
-  #isHeld = false;
   #isStarted = false;
   #waiting: Waiting | undefined;
-  #bytes: StoredBytes | undefined;
-  #storedBytes = 0;
   #isRead = false;
-  #deletes = false;
   #choices = 0;
   #choseLease = false;
   #unknownLease: UnknownLease | undefined;
@@ -56,6 +52,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     protected readonly inbound: InboundCall,
   ) {
     this.exchange = new Exchange(parts.upstream, active.signIn, call.path, this);
+    this.#hold = new RequestHold(active, this);
   }
 
   get isOver(): boolean {
@@ -78,7 +75,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     }
     this.#startedAt = performance.now();
     this.endAt = this.#startedAt + Math.min(this.inbound.timeoutMs ?? CALL_TIMEOUT_MS, CALL_TIMEOUT_MS);
-    const refused = this.message === undefined ? statuses.oneMessage : this.#admit(this.message);
+    const refused = this.message === undefined ? statuses.oneMessage : this.admit(this.message);
     if (refused === undefined) {
       this.launch();
     } else {
@@ -116,12 +113,12 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
 
   answered(answer: Buffer): void {
     const { upstream } = this.parts;
-    if (this.#bytes !== undefined || this.#deletes) {
+    if (this.#hold.changes) {
       const revision = headerRevision(answer);
       upstream.saw(revision);
-      this.#settle(revision);
+      this.#hold.settle(revision);
     }
-    if (answer.length <= SMALL_BYTES && this.cost === 1) {
+    if (this.#isStarted && this.cost === 1 && answer.length <= SMALL_BYTES) {
       const ms = performance.now() - this.exchange.sentAt;
       this.parts.adaptive.observe(this.#isRead ? 'read' : 'write', ms);
     }
@@ -143,10 +140,13 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       this.finish(statuses.fault);
       return;
     }
-    if (!this.#isOver) {
-      this.#release(Code.OK);
-      this.inbound.answer(stripped);
+    if (stripped.length > MAX_ANSWER_BYTES) {
+      this.finish(answerTooLarge(stripped.length));
+      return;
     }
+    this.done(stripped);
+    this.#release(Code.OK);
+    this.inbound.answer(stripped);
   }
 
   failed(status: Status, mayBeApplied: boolean): void {
@@ -159,11 +159,8 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       }
     }
     // With NOSPACE raised, etcd may apply a transaction that it answers with the error.
-    this.#settle(
-      mayBeApplied || status.code === Code.RESOURCE_EXHAUSTED
-        ? this.parts.upstream.latestRevision
-        : undefined,
-    );
+    const mayBeStored = mayBeApplied || status.code === Code.RESOURCE_EXHAUSTED;
+    this.#hold.settle(mayBeStored ? this.parts.upstream.latestRevision : undefined);
     this.finish(status);
   }
 
@@ -195,20 +192,10 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     }
   }
 
-  #admit(message: Buffer): Status | undefined {
-    const { gauges, tenant } = this.active;
-    const tooMany = gauges.acquire('requests');
-    if (tooMany !== undefined) {
-      return refusal(tooMany);
-    }
-    this.#isHeld = true;
-    this.active.held.add(this);
-    const tooMuch = gauges.acquire('requestBytes', message.length);
-    if (tooMuch !== undefined) {
-      return refusal(tooMuch);
-    }
-    this.#heldBytes = message.length;
-    const refused = this.#rewrite(message);
+  /** @returns why it is not sent */
+  protected admit(message: Buffer): Status | undefined {
+    const { tenant } = this.active;
+    const refused = this.#hold.enter(message.length) ?? this.#rewrite(message);
     if (refused !== undefined) {
       return refused;
     }
@@ -218,19 +205,8 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       return denied;
     }
     this.#isRead = this.call.writes === 'no' || (this.call.writes === 'by content' && !found.writes);
-    this.#deletes = found.deletes > 0;
     this.cost = Math.min(MAX_COST, 1 + Math.floor(message.length / COST_BYTES));
-    if (found.puts === 0) {
-      return undefined;
-    }
-    const { bytes } = this.active;
-    const full = this.parts.guard.admitPut() ?? bytes.admit(found.storedBytes);
-    if (full !== undefined) {
-      return refusal(full);
-    }
-    this.#bytes = bytes;
-    this.#storedBytes = found.storedBytes;
-    return undefined;
+    return this.#hold.store(found, this.parts.guard);
   }
 
   #rewrite(message: Buffer): Status | undefined {
@@ -252,22 +228,14 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     return undefined;
   }
 
+  /** Before a good answer is passed on. */
+  protected done(_stripped: Buffer): void {}
+
   /** Once, when the call is over, however it ended. */
   protected over(): void {}
 
   /** Told of what each rewriting found. */
   protected rewrittenFor(_found: Findings): void {}
-
-  #settle(revision: number | undefined): void {
-    if (this.#bytes !== undefined) {
-      this.#bytes.settle(this.#storedBytes, revision);
-      this.#bytes = undefined;
-    }
-    if (this.#deletes && revision !== undefined) {
-      this.#deletes = false;
-      this.active.bytes.deleted();
-    }
-  }
 
   /** Gives back everything that it holds. */
   #release(code: number): void {
@@ -275,15 +243,10 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     if (this.#waiting !== undefined && !this.#isStarted) {
       this.parts.scheduler.cancel(this.active.flow, this.#waiting);
     }
-    if (this.#bytes !== undefined) {
-      this.#settle(this.exchange.mayBeApplied ? this.parts.upstream.latestRevision : undefined);
+    if (this.#hold.changes) {
+      this.#hold.settle(this.exchange.mayBeApplied ? this.parts.upstream.latestRevision : undefined);
     }
-    if (this.#isHeld) {
-      const { gauges, held } = this.active;
-      held.delete(this);
-      gauges.release('requests');
-      gauges.release('requestBytes', this.#heldBytes);
-    }
+    this.#hold.leave();
     this.message = undefined;
     this.rewritten = undefined;
     this.over();

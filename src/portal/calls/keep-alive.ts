@@ -38,11 +38,18 @@ export class KeepAlive extends StreamCall {
       this.#isFull = false;
       this.inbound.resume();
     }
-    if (unknown === undefined) {
-      this.tell(stripped);
-    } else {
-      this.tell(Buffer.from(answers.encode({ ...answers.decode(stripped), ID: idOf(unknown) })));
+    const answer = answers.decode(stripped);
+    if (unknown !== undefined) {
+      this.tell(Buffer.from(answers.encode({ ...answer, ID: idOf(unknown) })));
+      return;
     }
+    const ttlSeconds = Number(answer.TTL);
+    if (ttlSeconds > 0) {
+      this.active.leases.keptAlive(Number(answer.ID), ttlSeconds, performance.now());
+    } else {
+      this.active.leases.revoked(Number(answer.ID));
+    }
+    this.tell(stripped);
   }
 
   protected override reopen(): void {

@@ -30,7 +30,7 @@ export function unknownLeaseOf(found: Findings): UnknownLease | undefined {
 const grant = codecOf('LeaseGrantRequest');
 const revocation = codecOf('LeaseRevokeRequest');
 /** What etcd gives the lease of a lock or a candidate, in seconds (client/v3/concurrency). */
-const SESSION_TTL = 60;
+export const SESSION_TTL = 60;
 
 /** The request for a session's lease. */
 export function sessionGrant(leaseTag: number, lease: number): Uint8Array {

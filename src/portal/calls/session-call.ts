@@ -1,8 +1,9 @@
 import { ATTEMPT_TIMEOUT_MS } from '../../etcd/client.js';
 import type { Findings } from '../rewriter/findings.js';
 import { Exchange } from '../upstream/exchange.js';
+import { refusal } from './admission.js';
 import { ForwardedCall } from './forwarded-call.js';
-import { sessionGrant, sessionRevocation } from './leases.js';
+import { SESSION_TTL, sessionGrant, sessionRevocation } from './leases.js';
 import type { Status } from './status.js';
 
 /**
@@ -14,6 +15,7 @@ export class SessionCall extends ForwardedCall {
   /** The lease that was chosen here, 0 for none. */
   #lease = 0;
   #isGranted = false;
+  #isPending = false;
   #grant: Exchange | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -31,12 +33,25 @@ export class SessionCall extends ForwardedCall {
       this.send();
       return;
     }
+    const tooMany = this.active.leases.admit(performance.now());
+    if (tooMany !== undefined) {
+      this.finish(refusal(tooMany));
+      return;
+    }
+    this.#isPending = true;
     this.#grant = this.#ask('LeaseGrant', sessionGrant(this.active.scope.leaseTag, this.#lease), {
       answered: () => {
         this.#isGranted = true;
+        this.#counted();
         this.send();
       },
-      failed: (status: Status) => this.failed(status, false),
+      failed: (status: Status, mayBeApplied: boolean) => {
+        if (!mayBeApplied) {
+          this.#isPending = false;
+          this.active.leases.refused();
+        }
+        this.failed(status, false);
+      },
     });
   }
 
@@ -56,14 +71,24 @@ export class SessionCall extends ForwardedCall {
    */
   protected override over(): void {
     clearTimeout(this.#timer);
+    this.#counted();
     this.#grant?.cancel();
     if (this.#isGranted) {
       this.#isGranted = false;
+      this.active.leases.revoked(this.#lease);
       this.#ask('LeaseRevoke', sessionRevocation(this.active.scope.leaseTag, this.#lease), {
         answered: () => undefined,
         failed: ({ message }) =>
           this.parts.log.debug({ reason: message }, 'A lease of a lock was left to run out'),
       });
+    }
+  }
+
+  /** The lease is there, or may be. */
+  #counted(): void {
+    if (this.#isPending) {
+      this.#isPending = false;
+      this.active.leases.granted(this.#lease, SESSION_TTL, performance.now());
     }
   }
 

@@ -1,3 +1,6 @@
+/** The longest answer that is passed on, in bytes: a connection holds this much for a slow reader, and no more. */
+export const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
 /** gRPC's status codes (grpc/doc/statuscodes.md). */
 export enum Code {
   OK = 0,
@@ -58,6 +61,12 @@ export const statuses = {
   /** A fault of the portal's own, or an answer that must not reach the tenant. */
   fault: { code: Code.INTERNAL, message: 'etcdserver: internal error' },
 } as const satisfies { readonly [name: string]: Status };
+
+/** The portal's own limit, in gRPC's words: etcd has none worth speaking of. */
+export function answerTooLarge(bytes: number): Status {
+  const message = `grpc: trying to send message larger than max (${bytes} vs. ${MAX_ANSWER_BYTES})`;
+  return { code: Code.RESOURCE_EXHAUSTED, message };
+}
 
 /** As grpc-go words it. */
 export function unimplemented(path: string): Status {

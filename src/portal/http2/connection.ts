@@ -3,6 +3,7 @@ import { ConnectionError, ErrorCode } from '../../http2/errors.js';
 import { goawayFrame, pingFrame, rstStreamFrame, windowUpdateFrame } from '../../http2/frame-writers.js';
 import { FrameParser, MAX_STREAM_ID } from '../../http2/frames.js';
 import { Output } from '../../http2/output.js';
+import { Drain } from './drain.js';
 import { FloodGuard } from './flood-guard.js';
 import { serverGreeting } from './greeting.js';
 import { type InboundHost, ServerInbound } from './inbound.js';
@@ -21,8 +22,6 @@ const KEEPALIVE = Buffer.from('alive   ');
 /** How long the peer may take to read what was sent before the end: little where it is to blame for the end. */
 const CLOSE_TIMEOUT_MS = 10_000;
 const CUT_TIMEOUT_MS = 1_000;
-/** Between the two GOAWAYs of a drain, for requests that are on their way. */
-const DRAIN_GRACE_MS = 1_000;
 
 /** What a connection serves. `T` is what a request's head means to it. */
 export interface ConnectionHandlers<T> {
@@ -55,8 +54,9 @@ export class ServerConnection<T> implements InboundHost<T>, SenderHost, MemoryHo
   /** Requests that wait until less waits to be sent. */
   readonly #deferred = new Map<ServerStream, T>();
   readonly #preface = new PrefaceCheck();
+  #chargedOutput = 0;
   #waitingReplies = 0;
-  #drainMs: number | undefined;
+  readonly #drain = new Drain();
 
   constructor(socket: Socket, handlers: ConnectionHandlers<T>, { limits, budget }: ConnectionOptions) {
     this.socket = socket;
@@ -90,7 +90,7 @@ export class ServerConnection<T> implements InboundHost<T>, SenderHost, MemoryHo
   drain(): void {
     if (this.#state === 'open') {
       this.#state = 'draining';
-      this.#drainMs = 0;
+      this.#drain.start();
       this.#output.append(goawayFrame(MAX_STREAM_ID, ErrorCode.NO_ERROR));
     }
   }
@@ -127,6 +127,9 @@ export class ServerConnection<T> implements InboundHost<T>, SenderHost, MemoryHo
     }
     this.#guard.tick(elapsedMs);
     const stuck = this.#sender.tick(elapsedMs);
+    if (!this.#chargeOutput()) {
+      return;
+    }
     if (stuck !== undefined) {
       this.close(new Error(stuck), ErrorCode.ENHANCE_YOUR_CALM);
       return;
@@ -147,7 +150,11 @@ export class ServerConnection<T> implements InboundHost<T>, SenderHost, MemoryHo
     } else if (this.#liveness.idle) {
       this.#output.shrink();
     }
-    this.#continueDrain(elapsedMs);
+    if (this.#drain.tick(elapsedMs)) {
+      this.#inbound.acceptUpTo = this.#inbound.lastId;
+      this.#output.append(goawayFrame(this.#inbound.lastId, ErrorCode.NO_ERROR));
+    }
+    this.#closeWhenDrained();
   }
 
   interpret(head: RequestHead): T {
@@ -206,9 +213,14 @@ export class ServerConnection<T> implements InboundHost<T>, SenderHost, MemoryHo
     if (this.#deferred.size > 0) {
       this.#deferred.delete(stream);
     }
-    if (this.#state === 'draining' && this.#sender.streams.size === 0) {
-      this.#closeWhenDrained();
-    }
+    this.#closeWhenDrained();
+  }
+
+  /** Of the budget, what waits in the output and the socket; false where the connection had to end for it. */
+  #chargeOutput(): boolean {
+    const more = this.#output.waitingBytes - this.#chargedOutput;
+    this.#chargedOutput += more;
+    return this.hold(more);
   }
 
   #start(stream: ServerStream, meaning: T): void {
@@ -255,21 +267,9 @@ export class ServerConnection<T> implements InboundHost<T>, SenderHost, MemoryHo
     }
   }
 
-  #continueDrain(elapsedMs: number): void {
-    if (this.#drainMs !== undefined && this.#state === 'draining') {
-      this.#drainMs += elapsedMs;
-      if (this.#drainMs >= DRAIN_GRACE_MS && this.#inbound.acceptUpTo === MAX_STREAM_ID) {
-        this.#inbound.acceptUpTo = this.#inbound.lastId;
-        this.#output.append(goawayFrame(this.#inbound.lastId, ErrorCode.NO_ERROR));
-        this.#closeWhenDrained();
-      }
-    }
-  }
-
   /** Not before the last GOAWAY of a drain, since requests may be on their way. */
   #closeWhenDrained(): void {
-    const waits = this.#drainMs !== undefined && this.#inbound.acceptUpTo === MAX_STREAM_ID;
-    if (this.#state === 'draining' && this.#sender.streams.size === 0 && !waits) {
+    if (this.#state === 'draining' && this.#drain.announced && this.#sender.streams.size === 0) {
       this.#output.flush();
       this.close();
     }

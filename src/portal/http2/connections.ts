@@ -8,7 +8,7 @@ const TICK_MS = 1_000;
 
 export interface ConnectionsOptions {
   limits?: Partial<ConnectionLimits>;
-  /** What all connections may hold together; 200 MiB where not given. */
+  /** What all connections may hold together; 80 MiB where not given. */
   budget?: MemoryBudget;
 }
 

@@ -15,6 +15,8 @@ import { ServerStream } from './stream.js';
 const LARGEST_FRAME_BYTES = 0xff_ffff;
 const SETTING_BYTES = 6;
 const MAX_SETTINGS = 32;
+/** Heads below it are part of what a stream costs in any case. */
+const LARGE_HEAD_BYTES = 512;
 
 /** What frames of the peer do to the connection as a whole. */
 export interface InboundHost<T> {
@@ -91,9 +93,10 @@ export class ServerInbound<T> implements FrameHandler {
     this.#guard.work();
     const { initialWindow } = this.#sender.data;
     const stream = new ServerStream(this.#sender, streamId, head, initialWindow, this.#receiveWindow);
-    this.#sender.streams.set(streamId, stream);
     stream.remoteEnded = endStream;
-    this.#host.request(stream, meaning as T);
+    if (this.#sender.add(stream) && (bytes.length < LARGE_HEAD_BYTES || stream.charge(2 * bytes.length))) {
+      this.#host.request(stream, meaning as T);
+    }
   }
 
   onData(streamId: number, data: Buffer, endStream: boolean, flowBytes: number): void {

@@ -40,7 +40,7 @@ export interface ConnectionLimits {
   requestMemoryBytes: number;
   /** How much may wait to be sent before new requests wait too. */
   queueHighWaterBytes: number;
-  /** How much may wait to be sent at all. */
+  /** How much may wait to be sent at all; one answer may be larger. */
   maxQueuedBytes: number;
   /**
    * Resets by the peer, and resets of ours that its errors cause: so many at once and so many a second. An honest

@@ -14,8 +14,8 @@ export class MemoryBudget {
   readonly #held = new Map<MemoryHolder, number>();
   #total = 0;
 
-  /** @param limit in bytes */
-  constructor(limit = 200 * 1024 * 1024) {
+  /** @param limit in bytes; the process grows by about twice as much, with what waits for the garbage collector */
+  constructor(limit = 80 * 1024 * 1024) {
     this.limit = limit;
   }
 

@@ -1,4 +1,5 @@
 import { DataSender } from '../../http2/data-sender.js';
+import { ErrorCode } from '../../http2/errors.js';
 import {
   headersFrames,
   rstStreamFrame,
@@ -11,8 +12,10 @@ import type { Output } from '../../http2/output.js';
 import type { FloodGuard } from './flood-guard.js';
 import type { ConnectionLimits } from './limits.js';
 import { RequestMemory } from './request-memory.js';
+import { RequestTimes } from './request-times.js';
 import type { ServerStream } from './stream.js';
 import type { StreamHost } from './stream-host.js';
+import { StreamTable } from './stream-table.js';
 
 const HIGH_WATER_BYTES = 64 * 1024;
 const COPY_BELOW_BYTES = 2_048;
@@ -30,15 +33,15 @@ export interface SenderHost {
 /** The streams of a connection, and all that is sent on them. */
 export class ServerSender implements StreamHost {
   /** Open streams by their id, those that linger too. */
-  readonly streams = new Map<number, ServerStream>();
+  readonly streams: ReadonlyMap<number, ServerStream>;
   readonly streamWindow: number;
   readonly data: DataSender<ServerStream>;
   /** All that waits to be sent on streams. */
   queuedBytes = 0;
   /** Answered streams whose request has not ended. */
   readonly #lingering = new Set<ServerStream>();
-  /** Requests that were begun, with the time that is left to them. */
-  readonly #unfinished = new Map<ServerStream, number>();
+  readonly #table: StreamTable;
+  readonly #times: RequestTimes;
   readonly #output: Output;
   readonly #limits: ConnectionLimits;
   readonly #guard: FloodGuard;
@@ -53,6 +56,9 @@ export class ServerSender implements StreamHost {
     this.#guard = guard;
     this.#host = host;
     this.streamWindow = limits.streamWindow;
+    this.#table = new StreamTable((bytes) => host.hold(bytes));
+    this.streams = this.#table.byId;
+    this.#times = new RequestTimes(limits.requestTimeoutMs);
     this.data = new DataSender(output);
     this.#memory = new RequestMemory(limits.requestMemoryBytes);
   }
@@ -63,6 +69,11 @@ export class ServerSender implements StreamHost {
 
   get highWaterBytes(): number {
     return this.congested ? 0 : HIGH_WATER_BYTES;
+  }
+
+  /** A new stream. False where the connection had to end for it. */
+  add(stream: ServerStream): boolean {
+    return this.#table.add(stream);
   }
 
   sendHeaders(stream: ServerStream, block: Buffer, endStream: boolean): void {
@@ -157,11 +168,9 @@ export class ServerSender implements StreamHost {
 
   unfinished(stream: ServerStream, is: boolean): void {
     if (is) {
-      this.#unfinished.set(stream, this.#limits.requestTimeoutMs);
-    } else if (this.#unfinished.size > 0) {
-      this.#unfinished.delete(stream);
-    }
-    if (!is) {
+      this.#times.begin(stream);
+    } else {
+      this.#times.end(stream);
       this.#memory.release(stream);
     }
   }
@@ -180,7 +189,7 @@ export class ServerSender implements StreamHost {
     if (this.#lingering.size > 0) {
       this.#lingering.delete(stream);
     }
-    this.streams.delete(stream.id);
+    this.#table.remove(stream);
     this.#host.streamClosed(stream);
   }
 
@@ -199,19 +208,13 @@ export class ServerSender implements StreamHost {
   /** Returns why the connection has to end, if it has to. */
   tick(elapsedMs: number): string | undefined {
     for (const stream of this.#lingering) {
-      this.sendReset(stream, 0); // NO_ERROR: it has its answer (RFC 9113, section 8.1)
+      this.sendReset(stream, ErrorCode.NO_ERROR); // it has its answer (RFC 9113, section 8.1)
       this.remove(stream);
-    }
-    for (const [stream, leftMs] of this.#unfinished) {
-      if (leftMs <= 0) {
-        return 'a request is not finished in time';
-      }
-      this.#unfinished.set(stream, leftMs - elapsedMs);
     }
     if (this.congested) {
       this.#endStalled(elapsedMs);
     }
-    return undefined;
+    return this.#times.tick(elapsedMs) ? 'a request is not finished in time' : undefined;
   }
 
   /** The peer takes nothing of these streams, while others wait because of them. */
@@ -220,7 +223,7 @@ export class ServerSender implements StreamHost {
       if (stream.queuedBytes > 0) {
         stream.stalledMs += elapsedMs;
         if (stream.stalledMs > this.#limits.stallTimeoutMs) {
-          this.sendReset(stream, 0xb); // ENHANCE_YOUR_CALM
+          this.sendReset(stream, ErrorCode.ENHANCE_YOUR_CALM);
           stream.abort('the peer takes nothing of the stream');
         }
       }
@@ -239,7 +242,7 @@ export class ServerSender implements StreamHost {
     stream.queue.push(data);
     stream.queuedBytes += bytes;
     this.queuedBytes += bytes;
-    if (this.queuedBytes > this.#limits.maxQueuedBytes) {
+    if (this.queuedBytes > this.#limits.maxQueuedBytes && this.queuedBytes > bytes) {
       this.#host.overflow();
       return;
     }

@@ -231,6 +231,7 @@ export class ServerStream implements SendingStream {
     if (
       this.remoteEnded &&
       !this.finished &&
+      !this.paused &&
       this.#held.length === 0 &&
       !this.#endDelivered &&
       this.handlers

@@ -149,9 +149,9 @@ for (const { version, path } of await availableEtcds()) {
       stream.call.cancel();
     });
 
-    it('a watch too many is refused in its turn, and there is room when one has ended', async () => {
+    it('a watch, stream or lease too many is refused, and there is room when one has ended', async () => {
       await house.stopPortal();
-      const gauges = new PortalGauges(undefined, { ...BINDING_LIMITS, watches: 2, streams: 3 });
+      const gauges = new PortalGauges(undefined, { ...BINDING_LIMITS, watches: 2, streams: 3, leases: 2 });
       await house.startPortal({ gauges });
       raw.close();
       raw = await RawClient.open(house.running.port, credentials);
@@ -166,6 +166,19 @@ for (const { version, path } of await availableEtcds()) {
       assert.equal((await stream.next()).canceled, false);
       const others = [raw.stream('Watch/Watch'), raw.stream('Lease/LeaseKeepAlive')];
       assert.equal(await raw.stream('Watch/Watch').ended(), TOO_MANY);
+      const ids = ['901', '902'];
+      for (const ID of ids) {
+        await raw.call('Lease/LeaseGrant', { TTL: 600, ID });
+      }
+      assert.equal(await raw.refusal('Lease/LeaseGrant', { TTL: 600 }), TOO_MANY);
+      assert.equal(await raw.refusal('Lock/Lock', { name: bytes('l') }), TOO_MANY);
+      await raw.call('Lease/LeaseRevoke', { ID: '901' });
+      assert.equal((await raw.call('Lease/LeaseGrant', { TTL: 600, ID: '901' })).ID, '901');
+      assert.equal(await raw.refusal('Lease/LeaseGrant', { TTL: 600 }), TOO_MANY);
+      for (const ID of ids) {
+        await raw.call('Lease/LeaseRevoke', { ID });
+      }
+      assert.equal(gauges.counts.leases, 0);
       stream.call.cancel();
       for (const { call } of others) {
         call.cancel();
@@ -175,6 +188,8 @@ for (const { version, path } of await availableEtcds()) {
       raw.close();
       await until(() => held().connections === 0);
       assert.deepEqual([held().requests, held().requestBytes], [0, 0]);
+      await house.stopPortal();
+      await house.startPortal();
       raw = await RawClient.open(house.running.port, credentials);
     });
 

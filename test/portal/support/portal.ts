@@ -58,6 +58,11 @@ export class PortalHouse {
   }
 
   async startPortal(options: Partial<StartOptions> = {}): Promise<void> {
+    this.running = await startPortal({ ...(await this.options()), ...options });
+  }
+
+  /** What this house's portal is started with. */
+  async options(): Promise<StartOptions> {
     const key = await presentEncryptionKey(this.broker.dataDir);
     if (key === undefined) {
       throw new Error('The broker keeps no encryption key');
@@ -66,7 +71,7 @@ export class PortalHouse {
       [this.#port = 0] = await freePorts(1);
       this.url = `http://127.0.0.1:${this.#port}`;
     }
-    this.running = await startPortal({
+    return {
       cluster: { ...this.root.address, ...this.way, username: PORTAL_USER, password: this.#password },
       seals: new Sealer([key]),
       host: '127.0.0.1',
@@ -74,9 +79,8 @@ export class PortalHouse {
       endpoints: [this.url],
       quotaOf: () => QUOTA,
       defaultQuota: QUOTA,
-      log: openLog('info', { write: (line: string) => this.logged.push(line) }),
-      ...options,
-    });
+      log: openLog('debug', { write: (line: string) => this.logged.push(line) }),
+    };
   }
 
   get portal(): Portal {

@@ -48,9 +48,21 @@ export class LocalCalls {
     );
   }
 
-  handle(call: AllowedCall, active: ActiveTenant, inbound: InboundCall): InboundHandlers {
-    return this.#begin(call, inbound, active, this.#answerer(call, active));
+  /** @param active undefined for MemberList without a token */
+  handle(call: AllowedCall, active: ActiveTenant | undefined, inbound: InboundCall): InboundHandlers {
+    const answerer = active === undefined ? this.#memberList : this.#answerer(call, active);
+    return this.#begin(call, inbound, active, answerer);
   }
+
+  readonly #memberList: Answerer = async () => {
+    const { facts } = this.parts;
+    const members = facts.members.map(({ id, name, clientUrl }) => ({
+      ID: id,
+      name,
+      clientURLs: [clientUrl],
+    }));
+    return { header: facts.header(), members };
+  };
 
   #answerer(call: AllowedCall, active: ActiveTenant): Answerer {
     const { facts, floors, floorStore, upstream, lister } = this.parts;
@@ -60,14 +72,7 @@ export class LocalCalls {
       case 'LeaseLeases':
         return (_request, signal) => leaseList(call, active, upstream, facts, lister, signal);
       case 'MemberList':
-        return async () => ({
-          header: facts.header(),
-          members: facts.members.map(({ id, name, clientUrl }) => ({
-            ID: id,
-            name,
-            clientURLs: [clientUrl],
-          })),
-        });
+        return this.#memberList;
       case 'Status':
         return () => this.#status(active);
       case 'AuthStatus':

@@ -24,12 +24,15 @@ export type Seen =
   | { type: 'settings'; settings: [number, number][] }
   | { type: 'settings ack' }
   | { type: 'ping'; data: Buffer; ack: boolean }
-  | { type: 'goaway'; code: number }
+  | { type: 'goaway'; code: number; text: string }
   | { type: 'window update'; streamId: number; increment: number };
 
 type SeenOf<T extends Seen['type']> = Extract<Seen, { type: T }>;
 
-/** One accepted connection, in the hands of a test: it sees each frame and sends what it likes. */
+/**
+ * One end of a connection, in the hands of a test: it sees each frame and sends what it likes. It is the server's end,
+ * where nothing else is said.
+ */
 export class ScriptedPeer implements FrameHandler {
   readonly socket: Socket;
   readonly closed: Promise<unknown>;
@@ -38,11 +41,12 @@ export class ScriptedPeer implements FrameHandler {
   /** Off: pings stay unanswered. */
   answersPings = true;
   readonly #parser = new FrameParser(this);
-  #prefaceLeft = PREFACE.length;
+  #prefaceLeft: number;
   #onSeen: (() => void) | undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, end: 'server' | 'client' = 'server') {
     this.socket = socket;
+    this.#prefaceLeft = end === 'server' ? PREFACE.length : 0;
     this.closed = once(socket, 'close');
     this.closed.catch(() => undefined); // an error closes it too
     socket.on('error', () => undefined); // the client cuts it in some tests
@@ -115,8 +119,8 @@ export class ScriptedPeer implements FrameHandler {
     this.#saw({ type: 'ping', data, ack });
   }
 
-  onGoaway(_: number, code: number): void {
-    this.#saw({ type: 'goaway', code });
+  onGoaway(_: number, code: number, debugData: Buffer): void {
+    this.#saw({ type: 'goaway', code, text: debugData.toString() });
   }
 
   onWindowUpdate(streamId: number, increment: number): void {
