@@ -6,6 +6,7 @@ import type { Peer } from './grpc/call.js';
 import { GrpcServer } from './grpc/server.js';
 import type { ServerConnection } from './http2/connection.js';
 import { Connections } from './http2/connections.js';
+import { readProxyHeader } from './proxied-socket.js';
 
 /** How long a client may take to read why its connection ends, in milliseconds. */
 const FAREWELL_MS = 500;
@@ -18,6 +19,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** PEM; without it, plain HTTP/2 for those who end TLS before the portal. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** Whether a load balancer says who the client is, by the PROXY protocol, version 2. */
+  readonly proxyProtocol?: boolean;
   readonly connected: (connection: InboundConnection) => ConnectionCalls;
   readonly log: Logger;
 }
@@ -42,6 +45,10 @@ class ClientConnection implements Peer, InboundConnection {
 /** Where tenants connect: TLS 1.2 or later and HTTP/2. */
 export class Listener {
   readonly #server: Server | TlsServer;
+  /** Ends TLS behind `#server`, where the PROXY protocol comes before it. */
+  readonly #tls: TlsServer | undefined;
+  /** Clients' addresses by their load balancer's address and port, which TLS does not hand on. */
+  readonly #clients = new Map<string, string>();
   readonly #connections = new Connections();
   readonly #grpc: GrpcServer;
 
@@ -54,14 +61,34 @@ export class Listener {
         log.error({ reason: message, stack }, 'A fault of the portal ended a connection');
       },
     });
-    if (tls === undefined) {
-      this.#server = createServer((socket) => this.#serve(socket));
+    this.#tls = tls && this.#tlsServer(tls);
+    this.#server = options.proxyProtocol
+      ? createServer((socket) => void this.#acceptProxied(socket))
+      : (this.#tls ?? createServer((socket) => this.#serve(socket)));
+  }
+
+  #tlsServer(tls: NonNullable<ListenerOptions['tls']>): TlsServer {
+    const server = createTlsServer(
+      { ...tls, ...TLS_VERSION, ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+      (socket) => this.#serve(socket),
+    );
+    return server.on('tlsClientError', () => undefined); // Node has closed the socket
+  }
+
+  async #acceptProxied(socket: Socket): Promise<void> {
+    const name = nameOf(socket);
+    try {
+      const client = await readProxyHeader(socket, HANDSHAKE_TIMEOUT_MS);
+      this.#clients.set(name, client);
+      socket.once('close', () => this.#clients.delete(name));
+    } catch (error) {
+      this.options.log.debug({ reason: (error as Error).message, peer: name }, 'A connection was refused');
+      return;
+    }
+    if (this.#tls === undefined) {
+      this.#serve(socket);
     } else {
-      this.#server = createTlsServer(
-        { ...tls, ...TLS_VERSION, ALPNProtocols: ['h2'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
-        (socket) => this.#serve(socket),
-      );
-      this.#server.on('tlsClientError', () => undefined); // Node has closed the socket
+      this.#tls.emit('connection', socket);
     }
   }
 
@@ -76,7 +103,7 @@ export class Listener {
 
   /** Shows new connections another certificate; those that are open stay as they are. */
   setCertificate(tls: NonNullable<ListenerOptions['tls']>): void {
-    (this.#server as TlsServer).setSecureContext({ ...tls, ...TLS_VERSION });
+    this.#tls?.setSecureContext({ ...tls, ...TLS_VERSION });
   }
 
   get connections(): number {
@@ -97,11 +124,15 @@ export class Listener {
   }
 
   #serve(socket: Socket): void {
-    const client = new ClientConnection(socket.remoteAddress ?? '');
+    const client = new ClientConnection(this.#clients.get(nameOf(socket)) ?? socket.remoteAddress ?? '');
     client.calls = this.options.connected(client);
     client.http2 = this.#connections.serve(
       socket,
       this.#grpc.handlersFor(client, () => client.calls.closed()),
     ) as ServerConnection<unknown>;
   }
+}
+
+function nameOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
