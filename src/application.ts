@@ -65,6 +65,8 @@ export interface Application {
   names: CredentialsName;
   /** Those that this broker runs itself. */
   portals?: OwnPortals;
+  /** Path of the embedded authority's certificate, where credentials name that one. */
+  caFile?: string;
   /** Stops listening, lets what runs end, leaves the rest for whoever takes over. */
   stop(): Promise<void>;
 }
@@ -228,6 +230,9 @@ export async function startApplication(
       endpoints: service.endpoints,
       names: service.names,
       ...(portals === undefined ? {} : { portals }),
+      ...(embedded !== undefined && service.caCertificate === embedded.caCertificate
+        ? { caFile: path.join(config.dataDir, 'certificates', 'ca.pem') }
+        : {}),
       stop: () => unwind(undo, log),
     };
   } catch (error) {

@@ -9,6 +9,8 @@ const HELP = `Usage: compose-etcd-broker [command] [options]
 
 Commands (settings come from the environment, as for the broker itself):
   serve        runs the broker (also without a command)
+  portal       runs one portal before a cluster of yours, see PORTAL_… in the README
+  portal-access  makes the portals' etcd user with the broker's settings, and prints what to set
   check        compares the cluster with the broker's records and prints what differs
                  --repair   repairs it, after asking
                  --all      tries every credential, not only 1,000 of them
@@ -30,6 +32,7 @@ const COMMANDS = {
   check: async () => (await import('./cli/check.js')).check,
   operations: async () => (await import('./cli/operations.js')).operations,
   reseal: async () => (await import('./cli/reseal.js')).reseal,
+  'portal-access': async () => (await import('./cli/portal-access.js')).portalAccess,
 };
 
 async function main(args: string[]): Promise<number | undefined> {
@@ -56,7 +59,7 @@ async function main(args: string[]): Promise<number | undefined> {
     await import('./main.js');
     return undefined;
   }
-  if (!Object.hasOwn(COMMANDS, name)) {
+  if (name !== 'portal' && !Object.hasOwn(COMMANDS, name)) {
     return wrong(`"${name}" is not a command.`);
   }
   if ((values.repair || values.all) && name !== 'check') {
@@ -66,6 +69,10 @@ async function main(args: string[]): Promise<number | undefined> {
     return wrong('--yes belongs to check and reseal.');
   }
   try {
+    if (name === 'portal') {
+      await (await import('./cli/portal.js')).runPortal(process.env, terminal(false).line);
+      return undefined;
+    }
     const command = await COMMANDS[name as keyof typeof COMMANDS]();
     const { openTools } = await import('./cli/tools.js');
     const tools = await openTools(process.env);
@@ -76,7 +83,9 @@ async function main(args: string[]): Promise<number | undefined> {
       tools.close();
     }
   } catch (error) {
-    process.stderr.write(`${printable(explain(error as Error))}\n`);
+    for (const line of explain(error as Error).split('\n')) {
+      process.stderr.write(`${printable(line)}\n`);
+    }
     return 1;
   }
 }

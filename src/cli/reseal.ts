@@ -1,4 +1,5 @@
 import { reseal as resealAll } from '../broker/checkup/reseal.js';
+import { resealPortals } from '../portal/reseal.js';
 import type { Output } from './output.js';
 import type { Tools } from './tools.js';
 
@@ -11,6 +12,7 @@ import type { Tools } from './tools.js';
 export async function reseal(tools: Tools, output: Output, options: { yes: boolean }): Promise<number> {
   const { seals, keyCheck } = tools;
   const outcome = await resealAll(tools);
+  outcome.malformed.push(...(await resealPortals(tools.cluster.client, seals)));
   const lost = outcome.failed.length + outcome.malformed.length;
   if (!output.json) {
     for (const { instance_id, binding_id, reason } of outcome.failed) {

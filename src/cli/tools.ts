@@ -3,7 +3,7 @@ import { Cluster } from '../cluster/cluster.js';
 import { withDomainErrors } from '../cluster/domain-errors.js';
 import { isolationGap } from '../cluster/isolation.js';
 import { checkExternalCluster } from '../cluster/start-up-checks.js';
-import { type Config, readConfig } from '../config/config.js';
+import { type Config, type PortalSettings, readConfig } from '../config/config.js';
 import { type EncryptionKey, Sealer } from '../credentials/seal.js';
 import { presentEncryptionKey } from '../embedded/kept-secrets.js';
 import { runningEmbeddedCluster } from '../embedded/running.js';
@@ -27,6 +27,8 @@ export interface Tools {
   cluster: Cluster;
   recordedNames: RecordedNames;
   keyCheck: KeyCheck;
+  /** The portals' etcd user that is set. */
+  portalLogin?: PortalSettings['login'];
   /** What keeps the tenants of this cluster apart too little, for operators; undefined when nothing is known. */
   isolationGap(): Promise<string | undefined>;
   /** Throws when no encryption key is to be had; not every command needs one. */
@@ -58,9 +60,10 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     cluster,
     recordedNames: withDomainErrors(new RecordedNames(client)),
     keyCheck: withDomainErrors(new KeyCheck(client)),
+    ...(config.portal?.login && { portalLogin: config.portal.login }),
     isolationGap: async () => {
       const { version } = await client.maintenance.status(within(REACH_TIMEOUT_MS));
-      return isolationGap(version, 'etcd');
+      return isolationGap(version, config.portal === undefined ? 'etcd' : 'portal');
     },
     get seals() {
       if (keys.length === 0) {

@@ -1,4 +1,4 @@
-import { Permission } from 'etcd3';
+import { Permission } from 'etcd3/lib/rpc.js';
 import type { AccessNames } from '../broker/model.js';
 import type { Secret } from '../credentials/secret.js';
 import type { EtcdClient } from '../etcd/client.js';

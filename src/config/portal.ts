@@ -62,6 +62,11 @@ export function readPortal(
     }
     return undefined;
   }
+  if (purpose === 'broker' && settings.ETCD_ADVERTISED_ENDPOINTS !== undefined) {
+    problems.add(
+      'ETCD_ADVERTISED_ENDPOINTS is set, but credentials name portals; set PORTAL_ENDPOINTS in its place, or PORTAL=off.',
+    );
+  }
   const endpoints =
     PORTAL_ENDPOINTS === undefined ? [] : problems.attempt(() => readEndpoints(PORTAL_ENDPOINTS, problems));
   const listen = PORTAL_LISTEN === undefined ? [] : readListen(PORTAL_LISTEN, purpose, problems);

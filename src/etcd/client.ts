@@ -1,4 +1,12 @@
-import { AuthClient, ClusterClient, type ICallable, KVClient, LeaseClient, MaintenanceClient } from 'etcd3';
+// Not the whole of etcd3: it loads a gRPC of its own, which takes half a second.
+import {
+  AuthClient,
+  ClusterClient,
+  type ICallable,
+  KVClient,
+  LeaseClient,
+  MaintenanceClient,
+} from 'etcd3/lib/rpc.js';
 import { callNamed, type EtcdCall, isSafeToRepeat } from './calls.js';
 import { type Deadline, endOf, readyBefore, within } from './deadline.js';
 import { type ClusterAddress, Endpoints, type Place } from './endpoints.js';

@@ -63,10 +63,15 @@ async function newAuthority(seals: Seals): Promise<Buffer> {
     notBefore: Date.now() - DAY_MS,
     notAfter: Date.now() + AUTHORITY_DAYS * DAY_MS,
   });
-  const record: AuthorityRecord = {
-    schema: 1,
-    certificate,
-    sealed_key: seals.seal(new Secret(keyPem), AUTHORITY_KEY),
-  };
+  return sealed({ certificate, key: new Secret(keyPem) }, seals);
+}
+
+/** The same authority, its key sealed under the newest encryption key. @throws SealError */
+export function resealAuthority(value: Buffer, seals: Seals): Buffer {
+  return sealed(openAuthority(value, seals), seals);
+}
+
+function sealed({ certificate, key }: Authority, seals: Seals): Buffer {
+  const record: AuthorityRecord = { schema: 1, certificate, sealed_key: seals.seal(key, AUTHORITY_KEY) };
   return Buffer.from(JSON.stringify(record), 'utf8');
 }

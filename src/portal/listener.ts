@@ -9,6 +9,7 @@ import { Connections } from './http2/connections.js';
 import { type ClusterState, JsonGateway } from './json/gateway.js';
 import { MAX_BODY_BYTES } from './json/plain-exchange.js';
 import { type Protocol, ProtocolGuesses } from './protocol.js';
+import { readProxyHeader } from './proxied-socket.js';
 
 /** How long a client may take to read why its connection ends, in milliseconds. */
 const FAREWELL_MS = 500;
@@ -21,6 +22,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** PEM; without it, plain HTTP/2 for those who end TLS before the portal. */
   readonly tls?: { readonly cert: string; readonly key: string };
+  /** Whether a load balancer says who the client is, by the PROXY protocol, version 2. */
+  readonly proxyProtocol?: boolean;
   readonly connected: (connection: InboundConnection) => ConnectionCalls;
   /** For those who ask without a login, see `json/gateway.ts`. */
   readonly clusterState: () => Promise<ClusterState>;
@@ -54,6 +57,10 @@ class ClientConnection implements Peer, InboundConnection {
 /** Where tenants connect: TLS 1.2 or later, and HTTP/2 or HTTP/1.1. */
 export class Listener {
   readonly #server: Server | TlsServer;
+  /** Ends TLS behind `#server`, where the PROXY protocol comes before it. */
+  readonly #tls: TlsServer | undefined;
+  /** Clients' addresses by their load balancer's address and port, which TLS does not hand on. */
+  readonly #clients = new Map<string, string>();
   readonly #connections = new Connections();
   readonly #http1 = new Http1Connections(this.#connections.budget, { maxBodyBytes: MAX_BODY_BYTES });
   readonly #guesses = new ProtocolGuesses();
@@ -69,19 +76,39 @@ export class Listener {
       maxBodyBytes: MAX_BODY_BYTES,
       onFault: (error) => this.#fault(error),
     });
-    if (tls === undefined) {
-      this.#server = createServer((socket) => this.#serve(socket));
+    this.#tls = tls && this.#tlsServer(tls);
+    this.#server = options.proxyProtocol
+      ? createServer((socket) => void this.#acceptProxied(socket))
+      : (this.#tls ?? createServer((socket) => this.#serve(socket)));
+  }
+
+  #tlsServer(tls: NonNullable<ListenerOptions['tls']>): TlsServer {
+    const server = createTlsServer(
+      {
+        ...tls,
+        ...TLS_VERSION,
+        ALPNProtocols: ['h2', 'http/1.1'],
+        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      },
+      (socket) => this.#serve(socket, socket.alpnProtocol),
+    );
+    return server.on('tlsClientError', () => undefined); // Node has closed the socket
+  }
+
+  async #acceptProxied(socket: Socket): Promise<void> {
+    const name = nameOf(socket);
+    try {
+      const client = await readProxyHeader(socket, HANDSHAKE_TIMEOUT_MS);
+      this.#clients.set(name, client);
+      socket.once('close', () => this.#clients.delete(name));
+    } catch (error) {
+      this.options.log.debug({ reason: (error as Error).message, peer: name }, 'A connection was refused');
+      return;
+    }
+    if (this.#tls === undefined) {
+      this.#serve(socket);
     } else {
-      this.#server = createTlsServer(
-        {
-          ...tls,
-          ...TLS_VERSION,
-          ALPNProtocols: ['h2', 'http/1.1'],
-          handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-        },
-        (socket) => this.#serve(socket, socket.alpnProtocol),
-      );
-      this.#server.on('tlsClientError', () => undefined); // Node has closed the socket
+      this.#tls.emit('connection', socket);
     }
   }
 
@@ -96,7 +123,7 @@ export class Listener {
 
   /** Shows new connections another certificate; those that are open stay as they are. */
   setCertificate(tls: NonNullable<ListenerOptions['tls']>): void {
-    (this.#server as TlsServer).setSecureContext({ ...tls, ...TLS_VERSION });
+    this.#tls?.setSecureContext({ ...tls, ...TLS_VERSION });
   }
 
   get connections(): number {
@@ -128,7 +155,7 @@ export class Listener {
   }
 
   #carry(socket: Socket, protocol: Protocol): void {
-    const client = new ClientConnection(socket.remoteAddress ?? '');
+    const client = new ClientConnection(this.#clients.get(nameOf(socket)) ?? socket.remoteAddress ?? '');
     client.calls = this.options.connected(client);
     const onClose = () => client.calls.closed();
     client.carrier =
@@ -145,4 +172,8 @@ export class Listener {
     const { message, stack } = error as Error;
     this.options.log.error({ reason: message, stack }, 'A fault of the portal ended a connection');
   }
+}
+
+function nameOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }

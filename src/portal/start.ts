@@ -2,7 +2,9 @@ import { Listener, type ListenerOptions } from './listener.js';
 import { Portal, type PortalOptions } from './portal.js';
 import { type CertificateSource, watchCertificate } from './tls.js';
 
-export interface StartOptions extends PortalOptions, Pick<ListenerOptions, 'host' | 'port'> {
+export interface StartOptions
+  extends PortalOptions,
+    Pick<ListenerOptions, 'host' | 'port' | 'proxyProtocol'> {
   /** Without one, plain HTTP/2. */
   readonly certificate?: CertificateSource;
   /** How often the source is asked, in milliseconds; given by tests. */
@@ -34,6 +36,7 @@ export async function startPortal(options: StartOptions): Promise<RunningPortal>
     log,
     ...(options.host === undefined ? {} : { host: options.host }),
     ...(tls === undefined ? {} : { tls }),
+    proxyProtocol: options.proxyProtocol ?? false,
     connected: (connection) => portal.connected(connection),
     clusterState: () => portal.clusterState(),
   });

@@ -48,6 +48,7 @@ async function run(job: PortalJob, waiting: Int32Array): Promise<RunningPortal> 
     defaultQuota,
     ...(job.host === undefined ? {} : { host: job.host }),
     port: job.port,
+    proxyProtocol: job.proxyProtocol,
     certificate:
       certificate.kind === 'files'
         ? certificateFiles(certificate.certFile, certificate.keyFile)

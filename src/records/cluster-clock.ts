@@ -1,4 +1,4 @@
-import { CompareResult, CompareTarget } from 'etcd3';
+import { CompareResult, CompareTarget } from 'etcd3/lib/rpc.js';
 import { MalformedRecord } from '../broker/errors.js';
 import { type EtcdClient, within } from '../etcd/client.js';
 import { grantLease } from '../etcd/leases.js';

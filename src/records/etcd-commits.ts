@@ -8,7 +8,7 @@ import {
   type ITxnResponse,
   SortOrder,
   SortTarget,
-} from 'etcd3';
+} from 'etcd3/lib/rpc.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
 import { prefixEnd, rangeOfPrefix } from '../etcd/ranges.js';

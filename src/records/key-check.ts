@@ -1,4 +1,4 @@
-import { CompareResult, CompareTarget } from 'etcd3';
+import { CompareResult, CompareTarget } from 'etcd3/lib/rpc.js';
 
 import { Sealer } from '../credentials/seal.js';
 import { Secret } from '../credentials/secret.js';

@@ -1,4 +1,4 @@
-import { type IKeyValue, SortOrder, SortTarget } from 'etcd3';
+import { type IKeyValue, SortOrder, SortTarget } from 'etcd3/lib/rpc.js';
 import { MalformedRecord } from '../broker/errors.js';
 import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../broker/model.js';
 import type { OnMalformed } from '../broker/ports.js';

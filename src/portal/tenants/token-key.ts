@@ -46,3 +46,9 @@ function newKey(seals: Seals): Buffer {
   const key = new Secret(randomBytes(KEY_BYTES).toString('base64'));
   return Buffer.from(seals.seal(key, TOKEN_KEY), 'utf8');
 }
+
+/** The same key, sealed under the newest encryption key. @throws SealError */
+export function resealTokenKey(value: Buffer, seals: Seals): Buffer {
+  const sealed = seals.open(value.toString('utf8'), TOKEN_KEY);
+  return Buffer.from(seals.seal(sealed, TOKEN_KEY), 'utf8');
+}
