@@ -68,7 +68,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** The versions that the results name: the oldest, and the newest of 3.5, which checks transactions inside transactions. */
+/** The versions that the results name: the oldest, and the newest of 3.5 that can be had. */
 const VERSIONS = ['3.4.23', '3.5.30'];
 
 async function main(): Promise<void> {

@@ -37,7 +37,6 @@ import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
-import { keyed, TransactionBatches } from './records/transaction-batches.js';
 
 /** How long a stopping broker waits for what runs, in milliseconds. Kubernetes kills it after 30 s by default. */
 const DRAIN_MS = 20_000;
@@ -136,20 +135,10 @@ export async function startApplication(
     const seals = new Sealer(access.encryptionKeys);
     await keyCheck.verify(seals);
     const session = new Session(client, log);
-    const batches = new TransactionBatches(
-      (request, options) => client.kv.txn(request, options),
-      () => cluster.alarms.raised.includes('NOSPACE'),
-    );
-    const store = new RecordStore(
-      client,
-      new HistoryLease(client),
-      session,
-      (kind, state) => {
-        metrics.operation(kind, state);
-        readiness.wrote();
-      },
-      (request, transaction) => batches.commit(keyed(request, transaction)),
-    );
+    const store = new RecordStore(client, new HistoryLease(client), session, (kind, state) => {
+      metrics.operation(kind, state);
+      readiness.wrote();
+    });
     const records = withDomainErrors(store);
     const readiness = new ReadinessCheck(
       client,

@@ -7,6 +7,8 @@ import {
   LeaseClient,
   MaintenanceClient,
 } from 'etcd3/lib/rpc.js';
+import { AccessTurns } from './access-turns.js';
+
 import { callNamed, type EtcdCall, isSafeToRepeat } from './calls.js';
 import { type Deadline, endOf, readyBefore, within } from './deadline.js';
 import { type ClusterAddress, Endpoints, type Place } from './endpoints.js';
@@ -66,6 +68,7 @@ export class EtcdClient implements ICallable<never> {
   readonly endpoints: Endpoints;
   readonly #signIn: SignIn;
   readonly #observe: CallObserver;
+  readonly #turns = new AccessTurns();
   #isClosed = false;
 
   constructor(
@@ -189,7 +192,9 @@ export class EtcdClient implements ICallable<never> {
       try {
         const token = signsIn ? await this.#token(endAt) : undefined;
         const place = this.endpoints.ready ?? (await this.#place(endAt));
-        const response = await this.#attempt(call, message, place, token, endAt, timeoutMs);
+        const response = await this.#turns.take(call.method, () =>
+          this.#attempt(call, message, place, token, endAt, timeoutMs),
+        );
         this.#observe(call.method, 'ok', (performance.now() - startedAt) / 1_000);
         return response as T;
       } catch (thrown) {

@@ -59,13 +59,7 @@ export class Metrics {
   }
 
   request(method: string, route: string, status: number, seconds: number): void {
-    const key = `${method} ${route} ${status}`;
-    let series = this.#series.get(key);
-    if (series === undefined) {
-      series = this.#requests.labels(method, route, String(status));
-      this.#series.set(key, series);
-    }
-    series.observe(seconds);
+    this.#observe(this.#requests, `${method} ${route} ${status}`, seconds, method, route, String(status));
   }
 
   operation(kind: string, result: string): void {
@@ -73,7 +67,7 @@ export class Metrics {
   }
 
   etcdCall(method: string, outcome: string, seconds: number): void {
-    this.#etcdCalls.labels(method, outcome).observe(seconds);
+    this.#observe(this.#etcdCalls, `${method} ${outcome}`, seconds, method, outcome);
   }
 
   setReady(isReady: boolean): void {
@@ -94,6 +88,20 @@ export class Metrics {
     this.#counts.labels('instances').set(instances);
     this.#counts.labels('bindings').set(bindings);
     this.#counts.labels('open_operations').set(open);
+  }
+
+  #observe<T extends string>(
+    histogram: Histogram<T>,
+    key: string,
+    seconds: number,
+    ...labels: string[]
+  ): void {
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = histogram.labels(...labels);
+      this.#series.set(key, series);
+    }
+    series.observe(seconds);
   }
 
   get contentType(): string {

@@ -18,9 +18,6 @@ import { keys } from './keys.js';
 import { type Raw, rawOf } from './reading.js';
 import { ABSENT, encode, type Transaction } from './transaction-plan.js';
 
-/** Sends a transaction; `transaction` is what the request was made of. */
-export type Send = (request: ITxnRequest, transaction: Transaction) => Promise<ITxnResponse>;
-
 /** So many bindings of one application are looked at, the newest first. */
 const MOST_SIBLINGS = 50;
 
@@ -29,7 +26,6 @@ export class EtcdCommits implements Commits {
   constructor(
     readonly connection: EtcdClient,
     readonly historyLease: HistoryLease,
-    readonly send: Send = (request) => connection.kv.txn(request),
   ) {}
 
   async commit(transaction: Transaction): Promise<Outcome> {
@@ -53,13 +49,13 @@ export class EtcdCommits implements Commits {
   }
 
   async #commit(transaction: Transaction, history: string | undefined): Promise<Outcome> {
-    const response = await this.send(toRequest(transaction, history), transaction);
+    const response = await this.connection.kv.txn(toRequest(transaction, history));
     return response.succeeded ? { committed: true, revision: response.header.revision } : refused(response);
   }
 }
 
 /** The transaction as etcd takes it. @param history the lease of what is to vanish after a day */
-export function toRequest(transaction: Transaction, history: string | undefined): ITxnRequest {
+function toRequest(transaction: Transaction, history: string | undefined): ITxnRequest {
   const compare = [...transaction.checks].map(([key, revision]): ICompare => {
     const mod = { key: Buffer.from(key), target: CompareTarget.Mod, result: CompareResult.Equal };
     return { ...mod, mod_revision: revision };

@@ -12,7 +12,7 @@ import type { ChangeResult, IndexFault, OnMalformed, RecordChange, Records } fro
 import type { Deadline, EtcdClient } from '../etcd/client.js';
 import { rangeOfPrefix } from '../etcd/ranges.js';
 import { Changes } from './changing.js';
-import { EtcdCommits, type Send } from './etcd-commits.js';
+import { EtcdCommits } from './etcd-commits.js';
 import type { HistoryLease } from './history-lease.js';
 import { Indexes } from './indexes.js';
 import { decodeId, keys } from './keys.js';
@@ -46,17 +46,15 @@ export class RecordStore implements Records {
   /**
    * @param session this replica's
    * @param onFinished is told of each operation that ended with a change made here
-   * @param send sends transactions; by default each as a call of its own
    */
   constructor(
     readonly connection: EtcdClient,
     historyLease: HistoryLease,
     session: { readonly id: string },
     onFinished?: (kind: OperationKind, state: OperationState) => void,
-    send?: Send,
   ) {
     this.#reader = new RecordReader(connection);
-    this.#changes = new Changes(new EtcdCommits(connection, historyLease, send), session, onFinished);
+    this.#changes = new Changes(new EtcdCommits(connection, historyLease), session, onFinished);
     this.#indexes = new Indexes(connection, this.#reader);
   }
 

@@ -19,17 +19,8 @@ export const DELETED_MEANWHILE = 'The binding was deleted while it was being mad
 
 /** A new operation. Its id is safe in a URL without encoding, since some clients do not encode it. */
 export function openOperation(kind: OperationKind, resource: Resource, owner: string): OperationRecord {
-  return {
-    schema: 1,
-    id: `${kind}-${randomBytes(8).toString('hex')}`,
-    kind,
-    state: 'in progress',
-    description: `${kind} is in progress`,
-    instance_id: resource.instance_id,
-    ...(resource.binding_id === undefined ? {} : { binding_id: resource.binding_id }),
-    owner,
-    started_at: new Date().toISOString(),
-  };
+  const operation_id = `${kind}-${randomBytes(8).toString('hex')}`;
+  return operationOf({ operation_id, kind, owner, started_at: new Date().toISOString() }, resource);
 }
 
 /** What a record says of the operation that works on it. */
@@ -44,11 +35,20 @@ export function workOf(operation: OperationRecord, failure?: string): Work {
 }
 
 /** The operation that a record's work stands for. */
-export function operationOf(work: Work, resource: Resource): OperationRecord {
+export function operationOf(
+  { operation_id, kind, owner, started_at }: Work,
+  { instance_id, binding_id }: Resource,
+): OperationRecord {
   return {
-    ...openOperation(work.kind, resource, work.owner),
-    id: work.operation_id,
-    started_at: work.started_at,
+    schema: 1,
+    id: operation_id,
+    kind,
+    state: 'in progress',
+    description: `${kind} is in progress`,
+    instance_id,
+    ...(binding_id === undefined ? {} : { binding_id }),
+    owner,
+    started_at,
   };
 }
 
