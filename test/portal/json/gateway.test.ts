@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:http2';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { promisify } from 'node:util';
+import { openCertificates } from '../../../src/embedded/certificates.js';
 import { PortalGauges } from '../../../src/portal/limits/gauges.js';
 import { PortalHouse, until } from '../support/portal.js';
 import { JsonClient, RawSocket } from './support.js';
@@ -210,5 +214,33 @@ describe('HTTP/JSON through a portal', () => {
     await drained;
     await until(() => lines.isOver);
     await house.startPortal();
+  });
+
+  it('over TLS the client’s choice of protocol counts, or else its first bytes', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'compose-etcd-broker-portal-'));
+    const { caCertificate, file } = await openCertificates(folder, [
+      { name: 'server', subject: 'CN=portal', use: 'server', hosts: ['127.0.0.1'] },
+    ]);
+    const pem = await readFile(file('server'), 'utf8');
+    await house.stopPortal();
+    await house.startPortal({ tls: { cert: pem, key: pem } });
+    const url = `https://127.0.0.1:${house.running.port}/health`;
+    const ca = path.join(folder, 'portal-ca.pem');
+    await writeFile(ca, caCertificate);
+    const version = '%{http_version} %{http_code}';
+    try {
+      for (const [choice, expected] of [
+        [['--http1.1'], '1.1 200'],
+        [['--http2'], '2 200'],
+        [['--no-alpn'], '1.1 200'],
+        [['--no-alpn', '--tls-max', '1.2'], '1.1 200'],
+      ] as const) {
+        const got = await curl(...choice, '--cacert', ca, '-o', '/dev/null', '-w', version, url);
+        assert.equal(got, expected, choice.join(' '));
+      }
+      await assert.rejects(curl('--tls-max', '1.1', '--cacert', ca, url));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });

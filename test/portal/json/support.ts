@@ -47,7 +47,9 @@ export class JsonClient {
   }
 
   async stream(path: string, body: unknown, sending: Sending = {}): Promise<JsonLines> {
-    return new JsonLines(await this.open(path, body, sending));
+    const incoming = await this.open(path, body, sending);
+    incoming.setTimeout(0);
+    return new JsonLines(incoming);
   }
 
   open(
