@@ -7,6 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { openCertificates } from '../../../src/embedded/certificates.js';
 import { PortalGauges } from '../../../src/portal/limits/gauges.js';
+import { fixedCertificate } from '../../../src/portal/tls.js';
 import { PortalHouse, until } from '../support/portal.js';
 import { JsonClient, RawSocket } from './support.js';
 
@@ -223,7 +224,7 @@ describe('HTTP/JSON through a portal', () => {
     ]);
     const pem = await readFile(file('server'), 'utf8');
     await house.stopPortal();
-    await house.startPortal({ tls: { cert: pem, key: pem } });
+    await house.startPortal({ certificate: fixedCertificate({ cert: pem, key: pem }) });
     const url = `https://127.0.0.1:${house.running.port}/health`;
     const ca = path.join(folder, 'portal-ca.pem');
     await writeFile(ca, caCertificate);
