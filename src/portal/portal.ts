@@ -46,8 +46,11 @@ export interface PortalOptions {
   readonly clusterQuota?: number;
   readonly gauges?: PortalGauges;
   readonly guesses?: Guesses;
-  /** Who may list the cluster's leases, see `lease-list.ts`; without one, newer etcds refuse LeaseLeases. */
-  readonly lister?: EtcdClient;
+  /**
+   * A client of etcd's root, for what newer etcds tell nobody else: the list of leases (see `lease-list.ts`) and, in
+   * some versions, the cluster's status. Without one tenants are told there that permission is denied.
+   */
+  readonly privileged?: EtcdClient;
   readonly log: Logger;
   readonly observe?: ForwardingParts['observe'];
 }
@@ -75,7 +78,7 @@ export class Portal {
     this.upstream = new Upstream(address, seals);
     const floors = new Floors();
     const budgets = new InstanceBudgets(randomUUID(), options.defaultQuota);
-    const facts = new ClusterFacts(client, this.upstream, endpoints, options.self);
+    const facts = new ClusterFacts(client, this.upstream, endpoints, options.self, options.privileged);
     this.#facts = facts;
     this.active = new ActiveTenants({
       upstream: this.upstream,
@@ -124,7 +127,7 @@ export class Portal {
       floors,
       floorStore: new PortalRecords(client),
       upstream: this.upstream,
-      lister: options.lister,
+      privileged: options.privileged,
       isServing: () => this.directory.isWhole,
       log,
       observe,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IStatusResponse } from 'etcd3';
 import { type EtcdClient, within } from '../../../etcd/client.js';
+import { isEtcdError } from '../../../etcd/errors.js';
 import { headerIdentity } from '../../rewriter/scope.js';
 import type { Upstream } from '../../upstream/upstream.js';
 
@@ -33,12 +34,14 @@ export class ClusterFacts {
   /**
    * @param endpoints what credentials name, one for each portal
    * @param self which of them this portal is
+   * @param privileged see `PortalOptions`
    */
   constructor(
     readonly client: EtcdClient,
     readonly upstream: Upstream,
     endpoints: readonly string[],
     readonly self = 0,
+    readonly privileged?: EtcdClient,
   ) {
     this.members = endpoints.map((clientUrl, index) => ({
       id: idOf(`member ${clientUrl}`),
@@ -79,13 +82,25 @@ export class ClusterFacts {
   async #ask(): Promise<IStatusResponse> {
     try {
       const askedAt = performance.now();
-      const status = await this.client.maintenance.status(within(STATUS_TIMEOUT_MS));
+      const status = await this.#askEtcd();
       this.#status = status;
       this.#askedAt = askedAt;
       this.upstream.saw(Number(status.header.revision));
       return status;
     } finally {
       this.#asking = undefined;
+    }
+  }
+
+  /** Some versions, 3.5.30 among them, tell their status only to root. */
+  async #askEtcd(): Promise<IStatusResponse> {
+    try {
+      return await this.client.maintenance.status(within(STATUS_TIMEOUT_MS));
+    } catch (error) {
+      if (this.privileged === undefined || !isEtcdError(error, 'denied')) {
+        throw error;
+      }
+      return this.privileged.maintenance.status(within(STATUS_TIMEOUT_MS));
     }
   }
 }

@@ -15,7 +15,7 @@ const NOTHING = new Uint8Array(0);
 
 /**
  * LeaseLeases: the key space's own of all the cluster's leases. Newer etcds (`checkLeaseLeases`) let a user
- * list only while no lease holds a key that the user may not read, so there `lister`, who may, is asked after a refusal.
+ * list only while no lease holds a key that the user may not read, so there `privileged`, who may, is asked after a refusal.
  * @throws CallFailed
  */
 export async function leaseList(
@@ -23,7 +23,7 @@ export async function leaseList(
   active: ActiveTenant,
   upstream: Upstream,
   facts: ClusterFacts,
-  lister: EtcdClient | undefined,
+  privileged: EtcdClient | undefined,
   signal: AbortSignal,
 ): Promise<object> {
   if (!active.tenant.keySpace.ownsLeaseTag) {
@@ -35,11 +35,11 @@ export async function leaseList(
   } catch (error) {
     if (
       !(error instanceof CallFailed && error.status.code === Code.PERMISSION_DENIED) ||
-      lister === undefined
+      privileged === undefined
     ) {
       throw error;
     }
-    const { header, leases } = await lister.lease.leaseLeases();
+    const { header, leases } = await privileged.lease.leaseLeases();
     const tag = BigInt(active.scope.leaseTag);
     const own = leases.filter(({ ID }) => BigInt(ID) >> 32n === tag);
     return {

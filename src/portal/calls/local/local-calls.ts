@@ -23,7 +23,7 @@ export interface LocalParts {
   readonly floorStore: FloorStore;
   readonly upstream: Upstream;
   /** Who may list all leases of the cluster where the tenant's own user may not. */
-  readonly lister?: EtcdClient | undefined;
+  readonly privileged?: EtcdClient | undefined;
   readonly isServing: () => boolean;
   readonly log: Logger;
   readonly observe: (call: string, code: number, seconds: number) => void;
@@ -65,12 +65,12 @@ export class LocalCalls {
   };
 
   #answerer(call: AllowedCall, active: ActiveTenant): Answerer {
-    const { facts, floors, floorStore, upstream, lister } = this.parts;
+    const { facts, floors, floorStore, upstream, privileged } = this.parts;
     switch (call.name) {
       case 'Compact':
         return (request) => compact(request, active, floorStore, floors, facts);
       case 'LeaseLeases':
-        return (_request, signal) => leaseList(call, active, upstream, facts, lister, signal);
+        return (_request, signal) => leaseList(call, active, upstream, facts, privileged, signal);
       case 'MemberList':
         return this.#memberList;
       case 'Status':
@@ -147,6 +147,9 @@ export class LocalCalls {
         { call: name, reason: error.message },
         'etcd could not be asked for an answer of the portal',
       );
+      if (error.kind === 'denied') {
+        return statuses.permissionDenied;
+      }
       return error.isTransient ? statuses.connectionLost : statuses.fault;
     }
     this.parts.log.error(
