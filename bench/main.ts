@@ -10,6 +10,7 @@ import { BrokerProcess } from './broker-process.js';
 import { catalog } from './catalog.js';
 import { check } from './check.js';
 import { fill, memory, start, startTimes } from './growth.js';
+import { benchPortal } from './portal/main.js';
 import { reads } from './reads.js';
 import { type Measured, report } from './report.js';
 import type { Row } from './row.js';
@@ -55,7 +56,11 @@ const QUICK: Effort = {
   settleSeconds: 5,
 };
 
-const { values: options } = parseArgs({
+const {
+  values: options,
+  positionals: [subject],
+} = parseArgs({
+  allowPositionals: true,
   options: {
     /** Fewer rounds and 200 bindings, to see that all of it works; the results are only printed. */
     quick: { type: 'boolean', default: false },
@@ -203,5 +208,5 @@ function say(line: string): void {
   console.error(line);
 }
 
-await main();
+await (subject === 'portal' ? benchPortal(options) : main());
 process.exit();

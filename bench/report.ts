@@ -12,13 +12,13 @@ export interface Measured {
 }
 
 /** The tables with all that is needed to judge them, in Markdown. */
-export function report(measured: readonly Measured[], minutes: number): string {
+export function report(measured: readonly Measured[], minutes: number, command = 'npm run bench'): string {
   const { version } = JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string };
   const [cpu] = cpus();
   const lines = [
     '# Measured',
     '',
-    'Made by `npm run bench`. Each figure is a ratio to a floor that was measured in the same run, in turns with it.',
+    `Made by \`${command}\`. Each figure is a ratio to a floor that was measured in the same run, in turns with it.`,
     `Where the floor's own figures spread by more than ${STEADY * 100} % (the distance between their quartiles, as a part of their median), the machine was too busy, and the line says so instead of a verdict.`,
     '',
     `- Date: ${new Date().toISOString().slice(0, 10)}, ${minutes.toFixed(1)} minutes`,

@@ -150,7 +150,8 @@ function isDown({ connection }: Endpoint): number {
   return connection === undefined ? 1 : 0;
 }
 
-function targetOf(url: string, address: ClusterAddress): ConnectionTarget {
+/** Where an endpoint of the cluster is and how to reach it. @throws TypeError for what is no endpoint */
+export function targetOf(url: string, address: ClusterAddress): ConnectionTarget {
   // Not URL.host, which leaves a scheme's usual port out.
   const [, scheme, host = '', port] = /^(https?):\/\/(.*):(\d+)$/.exec(url) ?? [];
   if (scheme === undefined) {

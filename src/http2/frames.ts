@@ -167,10 +167,11 @@ export class FrameParser {
           throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, 'HEADERS without its priority');
         }
         const endStream = (flags & Flag.END_STREAM) !== 0;
+        const block = priorityBytes === 0 ? fragment : fragment.subarray(priorityBytes);
         if ((flags & Flag.END_HEADERS) !== 0) {
-          this.#handler.onHeaders(streamId, fragment.subarray(priorityBytes), endStream);
+          this.#handler.onHeaders(streamId, block, endStream);
         } else {
-          this.#fragments.begin(streamId, fragment.subarray(priorityBytes), endStream);
+          this.#fragments.begin(streamId, block, endStream);
         }
         return;
       }

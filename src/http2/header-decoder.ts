@@ -125,6 +125,13 @@ function sizeOf([name, value]: HeaderField): number {
 
 const MAX_CACHED_BLOCK_BYTES = 256;
 const MAX_CACHED_BLOCKS = 64;
+/** A connection's requests have one or two blocks that come again and again, its answers a head and trailers. */
+const RECENT_BLOCKS = 4;
+
+interface Recent<T> {
+  readonly block: Buffer;
+  readonly meaning: T;
+}
 
 /**
  * Header blocks by their bytes, with what they mean: a peer's calls differ in their messages and hardly ever in their
@@ -134,6 +141,8 @@ export class BlockCache<T> {
   readonly #decoder: HeaderDecoder;
   readonly #interpret: (fields: readonly HeaderField[]) => T;
   readonly #known = new Map<string, T>();
+  /** Those found last: to compare bytes is cheaper than to make a text of them and to hash it. */
+  #recent: Recent<T>[] = [];
   #version = 0;
 
   constructor(options: HeaderDecoderOptions, interpret: (fields: readonly HeaderField[]) => T) {
@@ -149,18 +158,35 @@ export class BlockCache<T> {
     }
     if (this.#version !== decoder.version) {
       this.#known.clear();
+      this.#recent = [];
       this.#version = decoder.version;
     }
-    const key = block.toString('latin1');
-    let meaning = this.#known.get(key);
-    if (meaning === undefined) {
-      meaning = this.#interpret(decoder.decode(block));
-      if (this.#version === decoder.version) {
-        if (this.#known.size >= MAX_CACHED_BLOCKS) {
-          this.#known.clear();
-        }
-        this.#known.set(key, meaning);
+    for (const recent of this.#recent) {
+      if (recent.block.length === block.length && recent.block.equals(block)) {
+        return recent.meaning;
       }
+    }
+    return this.#find(block);
+  }
+
+  #find(block: Buffer): T {
+    const decoder = this.#decoder;
+    const key = block.toString('latin1');
+    const known = this.#known.get(key);
+    if (known !== undefined) {
+      if (this.#recent.length === RECENT_BLOCKS) {
+        this.#recent.pop();
+      }
+      // A copy: a small piece must not keep all that was read with it.
+      this.#recent.unshift({ block: Buffer.from(block), meaning: known });
+      return known;
+    }
+    const meaning = this.#interpret(decoder.decode(block));
+    if (this.#version === decoder.version) {
+      if (this.#known.size >= MAX_CACHED_BLOCKS) {
+        this.#known.clear();
+      }
+      this.#known.set(key, meaning);
     }
     return meaning;
   }

@@ -220,4 +220,23 @@ describe('HPACK', () => {
       assert.equal(cache.get(hex('c1')), '[["a","b"]]', 'each of the same blocks was an insertion');
     });
   });
+
+  it('forgets what blocks mean when the table changes', () => {
+    const cache = new BlockCache({ ...WITHOUT_TABLE, tableBytes: 4_096 }, (fields) => fields[0]?.[1]);
+    const newest = hex('be');
+    for (const value of ['1', '2', '3']) {
+      assert.equal(cache.get(hex(`4001 61 01 ${Buffer.from(value).toString('hex')}`)), value);
+      for (let time = 0; time < 4; time++) {
+        assert.equal(cache.get(Buffer.from(newest)), value);
+      }
+    }
+  });
+
+  it('keeps apart blocks of one length that come in turns', () => {
+    const cache = new BlockCache(WITHOUT_TABLE, (fields) => fields[0]?.[1]);
+    for (let number = 0; number < 60; number++) {
+      const value = `${number % 6}`;
+      assert.equal(cache.get(encodeField('grpc-status', value)), value);
+    }
+  });
 });
