@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { Sealer } from '../../src/credentials/seal.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { presentEncryptionKey } from '../../src/embedded/kept-secrets.js';
@@ -6,6 +5,7 @@ import { runningEmbeddedCluster } from '../../src/embedded/running.js';
 import { openLog } from '../../src/observability/log.js';
 import { PORTAL_USER } from '../../src/portal/access.js';
 import { startPortal } from '../../src/portal/start.js';
+import { certificateFiles } from '../../src/portal/tls.js';
 import { answerWith } from './peer.js';
 
 const QUOTA = 1 << 30;
@@ -26,7 +26,6 @@ async function start({ dataDir, password, certificate, port }: PortalSettings): 
   if (key === undefined) {
     throw new Error(`${dataDir} holds no encryption key`);
   }
-  const pem = await readFile(certificate, 'utf8');
   await startPortal({
     cluster: {
       ...(await runningEmbeddedCluster(dataDir)),
@@ -37,7 +36,7 @@ async function start({ dataDir, password, certificate, port }: PortalSettings): 
     host: '127.0.0.1',
     port,
     endpoints: [`https://127.0.0.1:${port}`],
-    tls: { cert: pem, key: pem },
+    certificate: certificateFiles(certificate, certificate),
     quotaOf: () => QUOTA,
     defaultQuota: QUOTA,
     log: openLog('warn', { write: (line: string) => console.error(line.trimEnd()) }),
