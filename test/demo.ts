@@ -59,40 +59,39 @@ async function story(broker: BrokerProcess): Promise<void> {
   const one = await timed('bind the application "one"', () => bind('one', { key_space: 'one' }));
   const two = await timed('bind the application "two"', () => bind('two', {}));
   const [clientOne, clientTwo] = [open(one), open(two)];
-  const [keyOne, keyTwo] = [`${one.key_prefix}word`, `${two.key_prefix}word`];
-  for (const [name, client, key] of [
-    ['one', clientOne, keyOne],
-    ['two', clientTwo, keyTwo],
+  const KEY = '/example/words/hello';
+  for (const [name, client] of [
+    ['one', clientOne],
+    ['two', clientTwo],
   ] as const) {
-    await timed(`"${name}" writes and reads its own key, over TLS`, async () => {
-      await client.put(key).value(`hello from ${name}`);
-      const value = await client.get(key).string();
-      expect(value === `hello from ${name}`, 'it read something else than it wrote');
+    await timed(`"${name}" finds no key, and writes ${KEY}`, async () => {
+      expect((await client.getAll().count()) === 0, 'its etcd was not empty');
+      await client.put(KEY).value(`hello from ${name}`);
     });
   }
   const DENIED = /permission denied/;
-  await timed('"one" is refused the key of "two"', async () => {
-    await isRefused(clientOne.get(keyTwo).exec(), DENIED);
-    await isRefused(clientOne.put(keyTwo).value('x').exec(), DENIED);
+  await timed('both read the same name, and each its own value', async () => {
+    expect((await clientOne.get(KEY).string()) === 'hello from one', '"one" read what it did not write');
+    expect((await clientTwo.get(KEY).string()) === 'hello from two', '"two" read what it did not write');
   });
-  await timed('"two" is refused the key of "one"', async () => {
-    await isRefused(clientTwo.get(keyOne).exec(), DENIED);
-    await isRefused(clientTwo.put(keyOne).value('x').exec(), DENIED);
+  await timed('"two" deletes every key there is: "one" still has its own', async () => {
+    await clientTwo.delete().all();
+    expect((await clientOne.get(KEY).string()) === 'hello from one', 'the key of "one" is gone');
   });
   const reader = await timed('bind a read-only application to the keys of "one"', () =>
     bind('reader', { key_space: 'one', access: 'readonly' }),
   );
   await timed('it reads the key and is refused to write it', async () => {
     const client = open(reader);
-    expect((await client.get(keyOne).string()) === 'hello from one', 'it did not read the key');
-    await isRefused(client.put(keyOne).value('x').exec(), DENIED);
+    expect((await client.get(KEY).string()) === 'hello from one', 'it did not read the key');
+    await isRefused(client.put(KEY).value('x').exec(), DENIED);
   });
   await timed('unbind "one": its credentials stop working', async () => {
     const { status } = await broker.unbind(instance, 'one');
     expect(status === 200, `the broker answered ${status}`);
     const REFUSED = /invalid auth token|invalid user ID or password|user name not found|permission denied/;
-    await isRefused(clientOne.get(keyOne).exec(), REFUSED);
-    await isRefused(open(one).get(keyOne).exec(), REFUSED);
+    await isRefused(clientOne.get(KEY).exec(), REFUSED);
+    await isRefused(open(one).get(KEY).exec(), REFUSED);
   });
   await timed('delete the service instance, with what is left', async () => {
     const { status } = await broker.deprovision(instance);
@@ -107,7 +106,7 @@ async function story(broker: BrokerProcess): Promise<void> {
   });
 }
 
-const broker = await brokerProcess();
+const broker = await brokerProcess({ PORTAL: 'on' });
 let cleaning: Promise<void> | undefined;
 const cleanUp = (): Promise<void> => {
   for (const client of clients.splice(0)) {

@@ -10,7 +10,7 @@ export function welcome(application: Application, cluster: 'embedded' | 'externa
   const lines = [
     '',
     names === 'portal'
-      ? `The service broker listens at ${url}; applications reach the ${cluster} etcd by the portals ${endpoints.join(', ')}`
+      ? `The service broker listens at ${url} on the ${cluster} etcd, which applications reach by the portals ${endpoints.join(', ')}`
       : `The service broker listens at ${url} on the ${cluster} etcd ${endpoints.join(', ')}`,
     `  user:     ${username}`,
   ];

@@ -19,7 +19,7 @@ describe('compose-etcd-broker check', () => {
   let broker: TestBroker;
   let root: EtcdClient;
   const bound: Names[] = [];
-  const run = (...args: string[]) => runCli(args, { DATA_DIR: broker.dataDir });
+  const run = (...args: string[]) => runCli(args, { PORTAL: 'off', DATA_DIR: broker.dataDir });
 
   before(async () => {
     broker = await startTestBroker();
@@ -254,7 +254,7 @@ describe('compose-etcd-broker operations and reseal', () => {
   after(() => broker?.dispose());
 
   it('operations lists nothing when nothing is under way', async () => {
-    const { code, stdout } = await runCli(['operations'], { DATA_DIR: broker.dataDir });
+    const { code, stdout } = await runCli(['operations'], { PORTAL: 'off', DATA_DIR: broker.dataDir });
     assert.equal(code, 0);
     assert.equal(stdout, 'No operations are under way.\n');
   });
@@ -269,7 +269,7 @@ describe('compose-etcd-broker operations and reseal', () => {
         key: Buffer.from('/_broker/v1/open/bind-1'),
         value: Buffer.from(JSON.stringify(operation)),
       });
-      const { stdout } = await runCli(['operations', '--json'], { DATA_DIR: broker.dataDir });
+      const { stdout } = await runCli(['operations', '--json'], { PORTAL: 'off', DATA_DIR: broker.dataDir });
       const expected = { kind: 'bind', started_at: since, replica: 'gone, to be taken over' };
       const { kind, started_at, replica } = JSON.parse(stdout).operations[0];
       assert.deepEqual({ kind, started_at, replica }, expected);
@@ -285,9 +285,9 @@ describe('compose-etcd-broker operations and reseal', () => {
     try {
       const operation = { id: 'bind-2', instance_id: 'i\n\u001b[31m\u{e0001}', owner: 'gone' };
       await root.kv.put({ key, value: Buffer.from(JSON.stringify({ schema: 1, ...operation })) });
-      const { stdout } = await runCli(['operations'], { DATA_DIR: broker.dataDir });
+      const { stdout } = await runCli(['operations'], { PORTAL: 'off', DATA_DIR: broker.dataDir });
       assert.match(stdout, /i\\u000a\\u001b\[31m\\udb40\\udc01 /);
-      const json = await runCli(['operations', '--json'], { DATA_DIR: broker.dataDir });
+      const json = await runCli(['operations', '--json'], { PORTAL: 'off', DATA_DIR: broker.dataDir });
       assert.equal(JSON.parse(json.stdout).operations[0].instance_id, operation.instance_id);
     } finally {
       await root.kv.deleteRange({ key });
@@ -297,7 +297,7 @@ describe('compose-etcd-broker operations and reseal', () => {
 
   it('says that an encryption key is needed, and makes none', async () => {
     for (const command of ['check', 'reseal']) {
-      const { code, stderr } = await runCli([command], { DATA_DIR: broker.dataDir });
+      const { code, stderr } = await runCli([command], { PORTAL: 'off', DATA_DIR: broker.dataDir });
       assert.equal(code, 1);
       assert.match(stderr, /^DATA_DIR [^\n]* holds no encryption key\. Set BROKER_ENCRYPTION_KEY[^\n]*\n$/);
     }
@@ -305,7 +305,7 @@ describe('compose-etcd-broker operations and reseal', () => {
   });
 
   it('reseal moves every record to the newest key, so that the older one can go', async () => {
-    const env = { DATA_DIR: broker.dataDir, BROKER_ENCRYPTION_KEY: `${newer},${older}` };
+    const env = { PORTAL: 'off', DATA_DIR: broker.dataDir, BROKER_ENCRYPTION_KEY: `${newer},${older}` };
     const first = await runCli(['reseal'], env);
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stdout, /^2 records sealed anew/);
@@ -317,6 +317,7 @@ describe('compose-etcd-broker operations and reseal', () => {
 
   it('reseal names what it can not open', async () => {
     const { code, stdout } = await runCli(['reseal'], {
+      PORTAL: 'off',
       DATA_DIR: broker.dataDir,
       BROKER_ENCRYPTION_KEY: older,
     });

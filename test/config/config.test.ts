@@ -16,7 +16,7 @@ const BROKER = {
   BROKER_PASSWORD: 'a-long-password',
   BROKER_ENCRYPTION_KEY: KEY,
 };
-const EXTERNAL = { ...BROKER, ETCD_ENDPOINTS: 'https://etcd-1.example:2379' };
+const EXTERNAL = { ...BROKER, ETCD_ENDPOINTS: 'https://etcd-1.example:2379', PORTAL: 'off' };
 
 /** A self-signed certificate and its key, both in PEM. */
 async function identity(): Promise<{ certificate: string; key: string }> {
@@ -58,7 +58,7 @@ function refusal(env: NodeJS.ProcessEnv): string {
 }
 
 function bound(...services: object[]): NodeJS.ProcessEnv {
-  return { ...BROKER, VCAP_SERVICES: JSON.stringify({ 'user-provided': services }) };
+  return { ...BROKER, PORTAL: 'off', VCAP_SERVICES: JSON.stringify({ 'user-provided': services }) };
 }
 
 describe('readConfig', () => {
@@ -80,6 +80,7 @@ describe('readConfig', () => {
         encryptionKeys: [],
         cluster: { kind: 'embedded', members: 1 },
         compactionMs: 3_600_000,
+        portal: { endpoints: [], listen: [], proxyProtocol: false },
       });
     });
 
@@ -109,6 +110,7 @@ describe('readConfig', () => {
       EMBEDDED_MEMBERS: '3',
       ETCD_BINARY: '/usr/bin/etcd',
       ETCD_ADVERTISED_ENDPOINTS: 'https://etcd.example.com:443',
+      PORTAL: 'off',
     });
     assert.equal(config.publicUrl, 'https://broker.example.com/etcd');
     assert.equal(config.logLevel, 'debug');
@@ -209,6 +211,7 @@ describe('readConfig', () => {
       /^HOST must be a host name or an IP address.*, not "a host"/,
       /^LOG_LEVEL must be one of trace, debug.*silent, not "loud"/,
       /^PORT must be a whole number from 0 to 65535, not "65536"/,
+      /^PORTAL_ENDPOINTS is not set/,
       /^PUBLIC_URL must be an http:\/\/ or https:\/\/ URL/,
       /^REGION must have lower-case letters.*, not "EU_de"/,
       /^VCAP_SERVICES must be a JSON object/,
@@ -233,7 +236,7 @@ describe('readConfig', () => {
       ['a previous pair alone', previous, /^BROKER_PASSWORD is not set/, /^BROKER_USERNAME is not set/],
       [
         'a cluster of the operator without a sign-in for the platform and a key',
-        { ETCD_ENDPOINTS: 'https://a' },
+        { PORTAL: 'off', ETCD_ENDPOINTS: 'https://a' },
         /^BROKER_ENCRYPTION_KEY is not set.*openssl rand -base64 32/,
         /^BROKER_USERNAME and BROKER_PASSWORD are not set/,
       ],
@@ -536,7 +539,9 @@ describe('readConfig', () => {
 
     it('is found by its label', () => {
       const services = { 'compose-for-etcd': [{ name: 'db', credentials: { uri: 'https://a' } }] };
-      const cluster = externalCluster(readConfig({ ...BROKER, VCAP_SERVICES: JSON.stringify(services) }));
+      const cluster = externalCluster(
+        readConfig({ ...BROKER, PORTAL: 'off', VCAP_SERVICES: JSON.stringify(services) }),
+      );
       assert.deepEqual(cluster.source, { service: 'db' });
     });
 
@@ -608,5 +613,52 @@ describe('readConfig', () => {
         assert.match(refusal(bound(...services)), message);
       });
     }
+  });
+
+  describe('portals', () => {
+    const PORTALS = { ...BROKER, ETCD_ENDPOINTS: 'https://etcd-1.example:2379' };
+
+    it('must be named, or refused on purpose, with a cluster of the operator’s', () => {
+      assert.match(refusal(PORTALS), /^PORTAL_ENDPOINTS is not set; .*PORTAL=off/);
+      assert.equal(readConfig({ ...PORTALS, PORTAL: 'off' }).portal, undefined);
+      assert.equal(readConfig(PORTALS, 'tools').portal, undefined);
+      const PORTAL_ENDPOINTS = 'https://p-1.example:17001,https://p-2.example:17001';
+      assert.deepEqual(
+        readConfig({ ...PORTALS, PORTAL_ENDPOINTS }).portal?.endpoints,
+        PORTAL_ENDPOINTS.split(','),
+      );
+    });
+
+    it('are refused with settings that contradict each other, all at once', () => {
+      const PORTAL_ENDPOINTS = 'https://p-1.example:17001';
+      assert.match(refusal({ ...PORTALS, PORTAL_ENDPOINTS, PORTAL: 'off' }), /PORTAL is off/);
+      const found = refusals({
+        ...PORTALS,
+        PORTAL_ENDPOINTS: 'http://p-1.example:1',
+        PORTAL_LISTEN: '99999',
+        PORTAL_TLS_CERT: 'no file',
+        PORTAL_PROXY_PROTOCOL: 'perhaps',
+        ETCD_ADVERTISED_ENDPOINTS: 'https://x:1',
+      });
+      for (const name of ['ENDPOINTS', 'LISTEN', 'TLS_KEY', 'PROXY_PROTOCOL']) {
+        assert.ok(
+          found.some((line) => line.startsWith(`PORTAL_${name} `)),
+          `${name}: ${found.join('\n')}`,
+        );
+      }
+      assert.ok(found.some((line) => line.startsWith('ETCD_ADVERTISED_ENDPOINTS ')));
+    });
+
+    it('need no password of the platform, but an etcd user of their own', () => {
+      const { BROKER_ENCRYPTION_KEY, ETCD_ENDPOINTS } = PORTALS;
+      const env = { BROKER_ENCRYPTION_KEY, ETCD_ENDPOINTS, PORTAL_ENDPOINTS: 'https://p-1.example:1' };
+      assert.throws(() => readConfig(env, 'portal'), /PORTAL_ETCD_PASSWORD is not set/);
+      const { portal } = readConfig(
+        { ...env, PORTAL_ETCD_PASSWORD: 'x', PORTAL_LISTEN: '[::]:2379' },
+        'portal',
+      );
+      assert.deepEqual(portal?.listen, [{ host: '::', port: 2379 }]);
+      assert.equal(portal?.login?.username, 'compose-etcd-portal');
+    });
   });
 });
