@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { type BrokerAccess, brokerAccess, describeCluster, openCluster, tenantsAddress } from './backing.js';
 import { FIRST_CLUSTER } from './broker/model.js';
 import { Recovery } from './broker/operations/recovery.js';
 import { Removal } from './broker/operations/removal.js';
@@ -10,19 +11,16 @@ import { Expirer } from './broker/upkeep/expirer.js';
 import { Janitor } from './broker/upkeep/janitor.js';
 import { loadCatalog } from './catalog/catalog.js';
 import { Cluster } from './cluster/cluster.js';
-import { Compaction, compactionFinding } from './cluster/compaction.js';
+import { Compaction } from './cluster/compaction.js';
 import { withDomainErrors } from './cluster/domain-errors.js';
-import { isolationGap } from './cluster/isolation.js';
 import { Pool } from './cluster/pool.js';
 import { checkExternalCluster } from './cluster/start-up-checks.js';
-import type { BrokerCredentials, Config } from './config/config.js';
+import type { Config } from './config/config.js';
 import type { CredentialsName } from './credentials/available-credentials.js';
 import { Sealer } from './credentials/seal.js';
-import { type EmbeddedCluster, startEmbeddedCluster } from './embedded/embedded-cluster.js';
-import { findEtcd } from './embedded/etcd-binary.js';
-import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './embedded/kept-secrets.js';
+import type { KeptSecret } from './embedded/kept-secrets.js';
 import { isAccessChange } from './etcd/calls.js';
-import { type ClusterAddress, type EtcdClient, within } from './etcd/client.js';
+import { within } from './etcd/client.js';
 import type { Logger } from './observability/log.js';
 import { Metrics } from './observability/metrics.js';
 import { ReadinessCheck } from './observability/readiness.js';
@@ -30,8 +28,6 @@ import type { OsbContext } from './osb/context.js';
 import { createApp } from './osb/http/app.js';
 import { HttpServer } from './osb/http/server.js';
 import { OwnPortals } from './own-portals.js';
-import { sharedAuthority } from './portal/authority.js';
-import { PortalRecords } from './portal/portal-records.js';
 import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
@@ -46,9 +42,6 @@ const FAREWELL_MS = 3_000;
 const PORTAL_DRAIN_MS = 5_000;
 /** How long a look at /metrics waits for etcd's counts. */
 const COUNT_TIMEOUT_MS = 3_000;
-const STATUS_TIMEOUT_MS = 5_000;
-const EMBEDDED_USERNAME = 'broker';
-const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
 
 export interface Application {
   /** Where the broker listens, e.g. `http://localhost:8080`. */
@@ -68,12 +61,6 @@ export interface Application {
   caFile?: string;
   /** Stops listening, lets what runs end, leaves the rest for whoever takes over. */
   stop(): Promise<void>;
-}
-
-/** A cluster that is ready for use, and how to end it if it is the broker's own. */
-interface Backing {
-  address: ClusterAddress;
-  embedded?: EmbeddedCluster | undefined;
 }
 
 /**
@@ -228,95 +215,6 @@ export async function startApplication(
     await unwind(undo, log);
     throw error;
   }
-}
-
-/**
- * Says what an operator should know of the cluster.
- * @returns what does not keep tenants apart in it, if anything
- */
-async function describeCluster(
-  client: EtcdClient,
-  { cluster, compactionMs, portal }: Config,
-  say: (line: string) => void,
-): Promise<string | undefined> {
-  const { version } = await client.maintenance.status(within(STATUS_TIMEOUT_MS));
-  const isolation = isolationGap(version, portal === undefined ? 'etcd' : 'portal');
-  const compaction =
-    cluster.kind === 'external' && compactionMs === undefined ? await compactionFinding(client) : undefined;
-  if (compaction !== undefined) {
-    say(`etcd: ${compaction}`);
-  }
-  if (isolation !== undefined) {
-    say(`Warning: ${isolation}`);
-  }
-  return isolation;
-}
-
-/** What credentials say of how to connect. */
-async function tenantsAddress(
-  { portal, advertisedEndpoints }: Config,
-  { address, embedded, portals }: Backing & { portals: OwnPortals | undefined },
-  client: EtcdClient,
-  seals: Sealer,
-): Promise<Pick<OsbContext['service'], 'names' | 'endpoints' | 'caCertificate'>> {
-  if (portal === undefined) {
-    const { endpoints, caCertificate } = address;
-    return { names: 'etcd', endpoints: advertisedEndpoints ?? endpoints, caCertificate };
-  }
-  if (portals !== undefined && embedded !== undefined) {
-    return { names: 'portal', endpoints: portals.endpoints, caCertificate: portals.caCertificate(embedded) };
-  }
-  const { endpoints, certificate, caCertificate } = portal;
-  const isOwn = certificate === undefined && caCertificate === undefined;
-  const authority = isOwn ? await sharedAuthority(new PortalRecords(client), seals) : undefined;
-  return { names: 'portal', endpoints, caCertificate: authority?.certificate ?? caCertificate };
-}
-
-async function openCluster(
-  config: Config,
-  log: Logger,
-  say: (line: string) => void,
-  prepareAccess: () => Promise<unknown>,
-  portals: OwnPortals | undefined,
-): Promise<Backing> {
-  if (config.cluster.kind === 'external') {
-    return { address: config.cluster };
-  }
-  const env = { ...process.env, ETCD_BINARY: config.cluster.etcdBinary };
-  const cacheDir = path.join(PACKAGE_ROOT, '.cache', 'etcd');
-  const binary = await findEtcd({ env, cacheDir, onProgress: say });
-  log.info({ version: binary.version, source: binary.source }, 'Starting the embedded etcd');
-  const embedded = await startEmbeddedCluster({
-    dataDir: config.dataDir,
-    binary,
-    members: config.cluster.members,
-    clientCertificates: portals !== undefined,
-    certificates: portals?.certificates ?? [],
-    prepare: async () => {
-      // The key that seals records must be there before the first record can be.
-      await prepareAccess();
-      await portals?.prepare();
-    },
-    log: (level, message, details) => log[level](details ?? {}, message),
-  });
-  return { address: embedded, embedded };
-}
-
-interface BrokerAccess {
-  credentials: readonly BrokerCredentials[];
-  encryptionKeys: Config['encryptionKeys'];
-  keptPassword?: KeptSecret;
-}
-
-/** What was configured; with an embedded cluster what is missing is made once and kept. */
-async function brokerAccess({ brokerCredentials, encryptionKeys, dataDir }: Config): Promise<BrokerAccess> {
-  const keys = encryptionKeys.length > 0 ? encryptionKeys : [await keptEncryptionKey(dataDir)];
-  if (brokerCredentials.length > 0) {
-    return { credentials: brokerCredentials, encryptionKeys: keys };
-  }
-  const keptPassword = await keptBrokerPassword(dataDir);
-  const credentials = [{ username: EMBEDDED_USERNAME, password: keptPassword.secret }];
-  return { credentials, encryptionKeys: keys, keptPassword };
 }
 
 /** Ends what was started, the latest first. What fails is logged and does not keep the rest from ending. */
