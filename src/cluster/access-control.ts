@@ -17,10 +17,19 @@ export function isBindingName(name: string): boolean {
 export type BeforeStep = () => void;
 
 /**
+ * So many bindings are given their access at once; others wait for them. etcd makes these changes one after another
+ * anyway, and on a slow cluster calls would pile up.
+ */
+const MOST_GRANTING = 64;
+
+/**
  * Roles and users in a cluster. Each step can be repeated: what is there already, or is gone already, is what was
  * asked for.
  */
 export class AccessControl {
+  #granting = 0;
+  readonly #waiting: (() => void)[] = [];
+
   constructor(readonly connection: EtcdClient) {}
 
   /** The names of this broker's roles and users that exist; others are not its business. */
@@ -36,6 +45,25 @@ export class AccessControl {
    * @throws EtcdError
    */
   async grant(names: AccessNames, password: Secret, before: BeforeStep): Promise<void> {
+    if (this.#granting >= MOST_GRANTING) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else {
+      this.#granting += 1;
+    }
+    try {
+      await this.#grant(names, password, before);
+    } finally {
+      // Whoever waits longest takes the place over.
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        this.#granting -= 1;
+      } else {
+        next();
+      }
+    }
+  }
+
+  async #grant(names: AccessNames, password: Secret, before: BeforeStep): Promise<void> {
     const { auth } = this.connection;
     const role = this.#makeRole(names.role, before);
     const user = this.#makeUser(names.username, password, before);
