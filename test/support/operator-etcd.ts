@@ -1,6 +1,6 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomInt } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Secret } from '../../src/credentials/secret.js';
@@ -205,23 +205,27 @@ export class OperatorEtcd {
 /** What a broker's records are sealed with in these tests. */
 export const ENCRYPTION_KEY = randomBytes(32).toString('base64');
 
-/** Loopback ports that nobody listens on now. */
+/**
+ * Ports that are free, below those that outgoing connections are given: a server that is started again must find its
+ * port free, and a client that looks for it meanwhile must not be given that very port.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(0, '127.0.0.1', resolve);
-      });
-      return server;
-    }),
-  );
+  const servers: Server[] = [];
+  while (servers.length < count) {
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)); // taken: another one is tried
+      server.listen(randomInt(20_000, 32_000), '127.0.0.1', () => resolve(true));
+    });
+    if (isFree) {
+      servers.push(server);
+    }
+  }
   return Promise.all(
     servers.map(async (server) => {
-      const address = server.address();
+      const { port } = server.address() as AddressInfo;
       await new Promise((resolve) => server.close(resolve));
-      return typeof address === 'object' && address !== null ? address.port : 0;
+      return port;
     }),
   );
 }
