@@ -10,11 +10,12 @@ const LONGEST_WAIT_MS = 250;
  * and then go together. etcd refuses a transaction that meets a change of users or roles on its way, and sending it
  * again costs more than waiting.
  *
- * This only saves work: what has waited for {@link LONGEST_WAIT_MS} goes, whatever else is under way.
+ * This only saves work: what has waited for {@link LONGEST_WAIT_MS} goes, whatever else is under way, and
+ * what is under way then keeps nobody waiting any more.
  */
 export class AccessTurns {
   /** How many calls of each kind are under way. */
-  readonly #running: Record<Kind, number> = { transaction: 0, 'access change': 0 };
+  #running: Record<Kind, number> = { transaction: 0, 'access change': 0 };
   #waiting: { kind: Kind; go: () => void }[] = [];
   #timer: NodeJS.Timeout | undefined;
 
@@ -30,11 +31,12 @@ export class AccessTurns {
     } else {
       await this.#turn(kind);
     }
+    const running = this.#running;
     try {
       return await call();
     } finally {
-      this.#running[kind] -= 1;
-      if (this.#running[kind] === 0) {
+      running[kind] -= 1;
+      if (running === this.#running && running[kind] === 0) {
         this.#start((waiting) => waiting !== kind);
       }
     }
@@ -60,7 +62,11 @@ export class AccessTurns {
   }
 
   #patience(): NodeJS.Timeout {
-    return setTimeout(() => this.#start(() => true), LONGEST_WAIT_MS);
+    return setTimeout(() => {
+      // What has taken so long may hang: from now on nobody waits for it.
+      this.#running = { transaction: 0, 'access change': 0 };
+      this.#start(() => true);
+    }, LONGEST_WAIT_MS);
   }
 }
 
