@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep } from '../timing.js';
 
 /**
  * Repeats a check until it gives something other than undefined, and returns that.
@@ -19,22 +19,5 @@ export async function poll<T>(
       return undefined;
     }
     await sleep(intervalMs);
-  }
-}
-
-/**
- * Waits for a promise, but not longer than so many milliseconds.
- *
- * @returns undefined when the time is over first
- */
-export async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
-  const cancel = new AbortController();
-  try {
-    return await Promise.race([
-      promise,
-      sleep(milliseconds, undefined, { signal: cancel.signal }).catch((): undefined => undefined),
-    ]);
-  } finally {
-    cancel.abort();
   }
 }

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { within } from './deadline.js';
+import { withTimeout } from '../timing.js';
 import { etcdEnvironment } from './etcd-binary.js';
 
 /**
@@ -103,7 +103,7 @@ async function readPid(
   const end = exited.then((how): never => {
     throw new Error(`etcd's guardian ${how}`);
   });
-  const found = await within(Promise.race([pid, end]), PID_TIMEOUT_MS);
+  const found = await withTimeout(Promise.race([pid, end]), PID_TIMEOUT_MS);
   if (found === undefined) {
     throw new Error(`etcd's guardian did not answer within ${PID_TIMEOUT_MS} ms`);
   }

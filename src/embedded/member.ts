@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { within } from './deadline.js';
+import { withTimeout } from '../timing.js';
 import { readLogLine, readStartFailure } from './etcd-log.js';
 import { type GuardedProcess, startGuarded } from './guardian.js';
 
@@ -85,13 +85,13 @@ export class Member {
   async #end(): Promise<void> {
     const etcd = this.#process;
     etcd?.kill('SIGTERM');
-    if (etcd && (await within(etcd.exited, STOP_TIMEOUT_MS)) === undefined) {
+    if (etcd && (await withTimeout(etcd.exited, STOP_TIMEOUT_MS)) === undefined) {
       this.#options.log(
         'warn',
         `etcd member ${this.name} did not end within ${STOP_TIMEOUT_MS} ms: killing it`,
       );
       etcd.kill('SIGKILL');
-      if ((await within(etcd.exited, KILL_TIMEOUT_MS)) === undefined) {
+      if ((await withTimeout(etcd.exited, KILL_TIMEOUT_MS)) === undefined) {
         throw new Error(`etcd member ${this.name} (process ${etcd.pid}) can't be killed`);
       }
     }

@@ -7,8 +7,8 @@ import {
   LeaseClient,
   MaintenanceClient,
 } from 'etcd3/lib/rpc.js';
+import { sleep } from '../timing.js';
 import { AccessTurns } from './access-turns.js';
-
 import { callNamed, type EtcdCall, isSafeToRepeat } from './calls.js';
 import { type Deadline, endOf, readyBefore, within } from './deadline.js';
 import { type ClusterAddress, Endpoints, type Place } from './endpoints.js';
@@ -211,7 +211,7 @@ export class EtcdClient implements ICallable<never> {
           throw error;
         }
         if (error.kind !== 'stale-auth' || attempt > 0) {
-          await new Promise((resolve) => setTimeout(resolve, pause));
+          await sleep(pause);
         }
       }
     }

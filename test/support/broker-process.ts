@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { poll, within } from '../../src/embedded/deadline.js';
+import { poll } from '../../src/embedded/deadline.js';
+import { withTimeout } from '../../src/timing.js';
 import { PASSWORD, TestBroker, USERNAME } from './broker.js';
 import { etcdsUsing } from './processes.js';
 
@@ -102,7 +103,7 @@ export class BrokerProcess extends TestBroker {
 
   /** @throws Error when the process does not end */
   async outcome(limitMs = END_TIMEOUT_MS): Promise<Ended> {
-    const ended = await within(this.ended, limitMs);
+    const ended = await withTimeout(this.ended, limitMs);
     if (ended === undefined) {
       throw new Error(`The broker did not end within ${limitMs} ms: ${this.stderr || this.stdout}`);
     }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
-import { poll, within } from '../../src/embedded/deadline.js';
+import { poll } from '../../src/embedded/deadline.js';
+import { withTimeout } from '../../src/timing.js';
 
 const PROGRAM = path.resolve(import.meta.dirname, '../../src/cli.js');
 const START_TIMEOUT_MS = 30_000;
@@ -50,6 +51,6 @@ export class PortalProcess {
   /** @returns its exit code, or the signal that ended it */
   async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null | undefined> {
     this.child.kill(signal);
-    return within(this.ended, END_TIMEOUT_MS);
+    return withTimeout(this.ended, END_TIMEOUT_MS);
   }
 }

@@ -1,4 +1,5 @@
 import type { Secret } from '../../credentials/secret.js';
+import { sleep } from '../../timing.js';
 import {
   type BindingRecord,
   clusterOf,
@@ -67,7 +68,7 @@ export async function checkUp(
   if (first.differences.length === 0) {
     return first;
   }
-  await new Promise((resolve) => setTimeout(resolve, settleMs));
+  await sleep(settleMs);
   // The same sample need not come twice: what was refused before is tried again.
   const suspects = new Set(first.differences.map(({ what }) => what));
   const second = await look(parts, mostSignIns, suspects);
