@@ -8,6 +8,7 @@ import { EtcdClient } from '../../src/etcd/client.js';
 import { prefixEnd } from '../../src/etcd/ranges.js';
 import type { TestBroker } from './broker.js';
 import { etcdctl } from './etcd-versions.js';
+import { endingWatches } from './etcd3-client.js';
 
 const CALL_TIMEOUT_MS = 5_000;
 
@@ -31,12 +32,14 @@ export function connect(
 ): Etcd3 {
   const [first] = uris;
   const { username, password } = new URL(first);
-  return new Etcd3({
-    hosts: uris.map((uri) => new URL(uri).origin),
-    credentials: { rootCertificate: Buffer.from(credentials.ca_certificate_base64, 'base64') },
-    auth: { username, password },
-    defaultCallOptions: () => ({ deadline: Date.now() + CALL_TIMEOUT_MS }),
-  });
+  return endingWatches(
+    new Etcd3({
+      hosts: uris.map((uri) => new URL(uri).origin),
+      credentials: { rootCertificate: Buffer.from(credentials.ca_certificate_base64, 'base64') },
+      auth: { username, password },
+      defaultCallOptions: () => ({ deadline: Date.now() + CALL_TIMEOUT_MS }),
+    }),
+  );
 }
 
 /**

@@ -210,6 +210,8 @@ describe('Limits of HTTP/1.1', () => {
     const request = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n';
     const [deaf, slow] = [await RawSocket.open(port), await RawSocket.open(port)];
     deaf.socket.pause();
+    slow.socket.on('data', () => slow.socket.pause());
+    const reading = setInterval(() => slow.socket.resume(), 10);
     deaf.write(request);
     slow.write(request);
     await until(() => exchanges.length === 2);
@@ -222,7 +224,7 @@ describe('Limits of HTTP/1.1', () => {
       while (exchange.write(Buffer.alloc(64 * 1024))) {}
       exchange.onWritable = () => exchange.write(Buffer.alloc(64 * 1024));
     }
-    await until(() => cancelled !== '');
+    await until(() => cancelled !== '').finally(() => clearInterval(reading));
     assert.equal(cancelled, 'the client does not read');
     assert.equal(slow.isClosed, false);
     slow.close();

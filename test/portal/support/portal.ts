@@ -10,6 +10,7 @@ import type { Portal } from '../../../src/portal/portal.js';
 import { type RunningPortal, type StartOptions, startPortal } from '../../../src/portal/start.js';
 import { EtcdProxy } from '../../faults/support/etcd-proxy.js';
 import { startTestBroker, type TestBroker } from '../../support/broker.js';
+import { endingWatches } from '../../support/etcd3-client.js';
 import { freePorts } from '../../support/operator-etcd.js';
 import { rootConnection } from '../../support/root-connection.js';
 import type { Credentials } from '../../support/tenant.js';
@@ -106,11 +107,13 @@ export class PortalHouse {
 
   /** etcd3 as an application uses it, signed in through the portal. */
   client({ username, password }: Pick<Credentials, 'username' | 'password'>): Etcd3 {
-    const client = new Etcd3({
-      hosts: this.url,
-      auth: { username, password },
-      defaultCallOptions: (context) => (context.isStream ? {} : { deadline: Date.now() + CALL_TIMEOUT_MS }),
-    });
+    const client = endingWatches(
+      new Etcd3({
+        hosts: this.url,
+        auth: { username, password },
+        defaultCallOptions: (context) => (context.isStream ? {} : { deadline: Date.now() + CALL_TIMEOUT_MS }),
+      }),
+    );
     this.#clients.add(client);
     return client;
   }
