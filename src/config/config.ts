@@ -6,6 +6,7 @@ import { type EmbeddedCluster, type ExternalCluster, readCluster } from './clust
 import { parseEndpoints } from './endpoints.js';
 import { ConfigError, Problems } from './error.js';
 import { type PortalSettings, readPortal } from './portal.js';
+import type { Purpose } from './purpose.js';
 import { duration, type LogLevel, proxies, publicUrl, readSettings, type Settings } from './settings.js';
 
 export type { EmbeddedCluster, ExternalCluster, LogLevel, PortalSettings };
@@ -49,12 +50,6 @@ export interface Config {
   /** The portals that credentials name; absent in direct mode, where they name etcd itself. */
   portal?: PortalSettings;
 }
-
-/**
- * Who reads the settings: the broker, which must know what credentials name; the operator's tools, which need not; or
- * one portal, which needs no platform's password but an etcd user of its own.
- */
-export type Purpose = 'broker' | 'tools' | 'portal';
 
 /** The package's own folder, seen from where this module is compiled to, `dist/src/config`. */
 const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..', '..');

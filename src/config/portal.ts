@@ -1,9 +1,9 @@
 import { Secret } from '../credentials/secret.js';
 import { PORTAL_USER } from '../portal/user.js';
-import type { Purpose } from './config.js';
 import { isPlaintext, parseEndpoints } from './endpoints.js';
 import type { Problems } from './error.js';
 import { pemFile, readCertificates, readPrivateKey } from './pem.js';
+import type { Purpose } from './purpose.js';
 import type { Settings } from './settings.js';
 
 /** Where a portal listens. */

@@ -24,7 +24,7 @@ const COPY_BELOW_BYTES = 2_048;
  * The sending side of a connection: opens streams as the peer's SETTINGS_MAX_CONCURRENT_STREAMS allows, and sends
  * their data as its windows and the socket allow, one frame of each stream in turn.
  */
-export class Sender implements StreamHost {
+export class Sender implements StreamHost<Stream> {
   readonly maxMessageBytes: number;
   /** Open streams by their id. */
   readonly streams = new Map<number, Stream>();

@@ -1,7 +1,5 @@
-import type { Stream } from './stream.js';
-
 /** What a stream needs of its connection. */
-export interface StreamHost {
+export interface StreamHost<Stream> {
   readonly maxMessageBytes: number;
   /** Sends a message, or queues it; false where it should rather wait. */
   send(stream: Stream, message: Uint8Array, end: boolean): boolean;

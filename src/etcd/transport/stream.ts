@@ -41,7 +41,7 @@ export class Stream implements Call, MessageSink, SendingStream {
   readonly pathBlock: Buffer;
   readonly tokenBlock: Buffer | undefined;
   readonly handlers: CallHandlers;
-  readonly #host: StreamHost;
+  readonly #host: StreamHost<Stream>;
   #head: ResponseHeaders | undefined;
   #reader: MessageReader | undefined;
   #receiveWindow = STREAM_WINDOW;
@@ -51,7 +51,12 @@ export class Stream implements Call, MessageSink, SendingStream {
   /** The peer has ended the stream. */
   #remoteEnd: CallEnd | undefined;
 
-  constructor(host: StreamHost, pathBlock: Buffer, tokenBlock: Buffer | undefined, handlers: CallHandlers) {
+  constructor(
+    host: StreamHost<Stream>,
+    pathBlock: Buffer,
+    tokenBlock: Buffer | undefined,
+    handlers: CallHandlers,
+  ) {
     this.#host = host;
     this.pathBlock = pathBlock;
     this.tokenBlock = tokenBlock;

@@ -31,7 +31,7 @@ export interface SenderHost {
 }
 
 /** The streams of a connection, and all that is sent on them. */
-export class ServerSender implements StreamHost {
+export class ServerSender implements StreamHost<ServerStream> {
   /** Open streams by their id, those that linger too. */
   readonly streams: ReadonlyMap<number, ServerStream>;
   readonly streamWindow: number;

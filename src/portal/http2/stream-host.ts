@@ -1,5 +1,3 @@
-import type { ServerStream } from './stream.js';
-
 /** Where a request's events go. Nothing is called after `onAbort`, nor after the answer was ended. */
 export interface StreamHandlers {
   /**
@@ -16,7 +14,7 @@ export interface StreamHandlers {
 }
 
 /** What a stream needs of its connection. */
-export interface StreamHost {
+export interface StreamHost<ServerStream> {
   /** The window that we announced for each stream. */
   readonly streamWindow: number;
   /** What a stream may have waiting before its writer should wait; less when the whole connection has much. */

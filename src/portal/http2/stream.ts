@@ -10,7 +10,7 @@ const NO_HELD: Buffer[] = [];
 export class ServerStream implements SendingStream {
   readonly id: number;
   readonly head: RequestHead;
-  readonly host: StreamHost;
+  readonly host: StreamHost<ServerStream>;
   handlers: StreamHandlers | undefined;
   sendWindow: number;
   queue: Uint8Array[] = NOTHING;
@@ -36,7 +36,13 @@ export class ServerStream implements SendingStream {
   #held = NO_HELD;
   #charged = 0;
 
-  constructor(host: StreamHost, id: number, head: RequestHead, sendWindow: number, receiveWindow: number) {
+  constructor(
+    host: StreamHost<ServerStream>,
+    id: number,
+    head: RequestHead,
+    sendWindow: number,
+    receiveWindow: number,
+  ) {
     this.host = host;
     this.id = id;
     this.head = head;
