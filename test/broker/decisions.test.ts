@@ -126,7 +126,12 @@ const CATALOG = {
 describe('Decision on an update', () => {
   const now = '2026-02-02T00:00:00.000Z';
   const decide = (request: object, instance = INSTANCE) =>
-    decideUpdate(CATALOG, instance, { instance_id: 'i', service_id: 'service', ...request }, now);
+    decideUpdate(
+      CATALOG,
+      instance,
+      { instance_id: 'i', service_id: 'service', hasPortals: true, ...request },
+      now,
+    );
 
   it('rule 10: what is not given stays', () => {
     assert.deepEqual(decide({}), { ...INSTANCE, updated_at: now });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,7 +10,7 @@ import { startEmbeddedCluster } from '../../src/embedded/embedded-cluster.js';
 import { runningEmbeddedCluster } from '../../src/embedded/running.js';
 import { EtcdClient } from '../../src/etcd/client.js';
 import { isEtcdError } from '../../src/etcd/errors.js';
-import { startTestBroker, type TestBroker } from '../support/broker.js';
+import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
 import { brokerProcess } from '../support/broker-process.js';
 import { runCli } from '../support/cli.js';
 import { availableEtcds } from '../support/etcd-versions.js';
@@ -149,6 +150,42 @@ describe('A broker that runs its own portals', () => {
     const answeredAt = performance.now();
     for (const end of ends) {
       assert.ok((await end) - answeredAt < 1_000);
+    }
+  });
+
+  it('lets in whom the whitelist names, from its creation on, and cuts the others off when it changes', async () => {
+    const update = (whitelist: object[]) =>
+      broker.send('PATCH', instancePath('listed'), {
+        body: { service_id: broker.service.id, parameters: { whitelist } },
+      });
+    const elsewhere = [{ ip: '192.0.2.0/24', description: 'office' }];
+    const here = [...elsewhere, { ip: '127.0.0.0/8' }, { ip: '::1' }];
+    const created = await broker.provision('listed', { parameters: { whitelist: elsewhere } });
+    assert.equal(created.status, 201, created.text);
+    const credentials: Credentials = (await broker.bind('listed', 'app')).body.credentials;
+    await assert.rejects(open(credentials, credentials.uri).get(KEY).string(), /permission denied/);
+    assert.equal((await update(here)).status, 200);
+    const client = open(credentials, credentials.uri);
+    await eventually(() => open(credentials, credentials.uri).get(KEY).string());
+    const watcher = await client.watch().prefix('').create();
+    const ended = once(watcher, 'disconnected');
+    assert.equal((await update(elsewhere)).status, 200);
+    const changedAt = performance.now();
+    await ended;
+    assert.ok(performance.now() - changedAt < 1_000);
+    await assert.rejects(client.get(KEY).string());
+    assert.equal((await update([])).status, 200);
+    await eventually(() => open(credentials, credentials.uri).get(KEY).string());
+    const fetched = await broker.send('GET', instancePath('listed'));
+    assert.deepEqual(fetched.body.parameters, { whitelist: [] });
+    for (const [entry, problem] of [
+      [{ ip: '10.1.2.3/8' }, /whitelist\[0\]\.ip has bits set .*write 10\.0\.0\.0\/8/],
+      [{ ip: 'office' }, /whitelist\[0\]\.ip must be an IPv4 or IPv6 address/],
+      [{ address: '10.0.0.1' }, /whitelist/],
+    ] as const) {
+      const reply = await update([entry]);
+      assert.equal(reply.status, 400);
+      assert.match(reply.body.description, problem);
     }
   });
 

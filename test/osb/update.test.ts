@@ -55,11 +55,15 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
   });
 
   it("rule 15a: Compose's parameters are 400, which says what they need", async () => {
-    for (const name of ['units', 'whitelist']) {
-      const reply = await update('i', { parameters: { [name]: 2 } });
-      assertError(reply, 400);
-      assert.match(reply.body.description, new RegExp(`^Bad parameters: ${name} needs .*leave it out`));
-    }
+    const reply = await update('i', { parameters: { units: 2 } });
+    assertError(reply, 400);
+    assert.match(reply.body.description, /^Bad parameters: units needs .*leave it out/);
+  });
+
+  it('a whitelist is refused where no portals enforce it, unless it is empty', async () => {
+    const entries = [{ ip: '192.0.2.0/24', description: 'office' }];
+    assertError(await update('i', { parameters: { whitelist: entries } }), 400);
+    assertError(await broker.provision('listed', { parameters: { whitelist: entries } }), 400);
   });
 
   it('rule 10: parameters that are given replace those of the same name', async () => {
@@ -161,6 +165,7 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
         updateInstance(parts, catalog, turns, {
           instance_id: 'i',
           service_id: broker.service.id,
+          hasPortals: false,
           parameters: { kept: 'always' },
         }),
       );

@@ -1,3 +1,4 @@
+import { whitelistProblems } from '../../addresses/whitelist.js';
 import type { Catalog, ParameterValidator, ServicePlan } from '../../catalog/types.js';
 import { InvalidRequest, MaintenanceInfoConflict } from '../errors.js';
 import type { JsonObject } from '../model.js';
@@ -53,10 +54,6 @@ const COMPOSE_PARAMETERS: ReadonlyMap<string, string> = new Map([
     'units',
     'needs scaling, which this service broker does not offer yet: a deployment has the storage of its plan; leave it out, or change the plan',
   ],
-  [
-    'whitelist',
-    'needs the portals of Compose for etcd, and this service broker can not limit addresses yet; leave it out, and ask the operator for a firewall',
-  ],
 ]);
 
 /** @throws InvalidRequest that names each bad parameter and what would be good */
@@ -71,4 +68,21 @@ export function assertParameters(validate: ParameterValidator, parameters: JsonO
     ...validate(Object.fromEntries(others)),
   ];
   throw new InvalidRequest(`Bad parameters: ${problems.join('; ')}.`);
+}
+
+/**
+ * Checks what the schema of the parameter `whitelist` can't say.
+ * @param isEnforced whether there are portals, which keep others out
+ * @throws InvalidRequest
+ */
+export function assertWhitelist({ whitelist }: JsonObject, isEnforced: boolean): void {
+  const problems = whitelistProblems(whitelist);
+  if (problems.length > 0) {
+    throw new InvalidRequest(`Bad parameters: ${problems.join('; ')}.`);
+  }
+  if (!isEnforced && Array.isArray(whitelist) && whitelist.length > 0) {
+    throw new InvalidRequest(
+      'Bad parameters: whitelist needs portals, and this service broker runs without them; leave it out, and ask the operator for a firewall.',
+    );
+  }
 }

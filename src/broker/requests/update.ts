@@ -6,10 +6,12 @@ import { finish, openOperation } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
 import { ANSWER_WITHIN_MS } from '../times.js';
 import { ON_INSTANCE } from './exclusion.js';
-import { assertMaintenanceVersion, assertParameters, requirePlan } from './plan-rules.js';
+import { assertMaintenanceVersion, assertParameters, assertWhitelist, requirePlan } from './plan-rules.js';
 import type { Turns } from './turns.js';
 
 export interface UpdateRequest {
+  /** Whether portals enforce a `whitelist`. */
+  hasPortals: boolean;
   instance_id: string;
   service_id: string;
   plan_id?: string;
@@ -114,6 +116,7 @@ export function decideUpdate(
   assertMaintenanceVersion(plan, request.maintenance_version);
   if (request.parameters !== undefined) {
     assertParameters(plan.validators.update, request.parameters);
+    assertWhitelist(request.parameters, request.hasPortals);
   }
   const { maintenance_version: before, ...rest } = instance;
   // With the plan comes its maintenance version (specification: "Maintenance Info Object").

@@ -1,5 +1,10 @@
 import type { Request } from 'express';
-import { assertMaintenanceVersion, assertParameters, requirePlan } from '../../broker/requests/plan-rules.js';
+import {
+  assertMaintenanceVersion,
+  assertParameters,
+  assertWhitelist,
+  requirePlan,
+} from '../../broker/requests/plan-rules.js';
 import { type ProvisionRequest, provision as provisionInstance } from '../../broker/requests/provision.js';
 import type { OsbContext } from '../context.js';
 import type { Endpoint } from '../http/endpoint.js';
@@ -22,7 +27,7 @@ export function provision(context: OsbContext): Endpoint {
   };
 }
 
-function parse({ catalog }: OsbContext, request: Request): ProvisionRequest {
+function parse({ catalog, service }: OsbContext, request: Request): ProvisionRequest {
   const instance_id = instanceId(request);
   acceptsIncomplete(request);
   const body = bodyOf(request);
@@ -37,6 +42,7 @@ function parse({ catalog }: OsbContext, request: Request): ProvisionRequest {
   assertMaintenanceVersion(plan, asked);
   const maintenance_version = asked ?? plan.maintenanceInfo?.version;
   assertParameters(plan.validators.create, parameters);
+  assertWhitelist(parameters, service.names === 'portal');
   return {
     instance_id,
     service_id,

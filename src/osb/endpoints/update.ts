@@ -19,12 +19,12 @@ import { instanceBody } from './answers.js';
 export function update(context: OsbContext): Endpoint {
   const turns = new Turns();
   return async (request) => {
-    const instance = await updateInstance(context.broker, context.catalog, turns, parse(request));
+    const instance = await updateInstance(context.broker, context.catalog, turns, parse(context, request));
     return { status: 200, body: instanceBody(context, instance) };
   };
 }
 
-function parse(request: Request): UpdateRequest {
+function parse({ service }: OsbContext, request: Request): UpdateRequest {
   const instance_id = instanceId(request);
   acceptsIncomplete(request);
   const body = bodyOf(request);
@@ -35,6 +35,7 @@ function parse(request: Request): UpdateRequest {
   const maintenance_version = maintenanceVersion(body);
   return {
     instance_id,
+    hasPortals: service.names === 'portal',
     service_id: requiredText(body, 'service_id'),
     ...(plan_id === undefined ? {} : { plan_id }),
     ...(parameters === undefined ? {} : { parameters }),

@@ -1,9 +1,9 @@
+import { Whitelist, type WhitelistEntry, whitelistProblems } from '../../addresses/whitelist.js';
 import type { SignIn } from '../../etcd/sign-in.js';
 import { Flow } from '../limits/fairness.js';
 import type { BindingGauges, PortalGauges } from '../limits/gauges.js';
 import type { InstanceBudgets } from '../limits/instance-budgets.js';
 import type { StoredBytes } from '../limits/stored-bytes.js';
-import { Whitelist, type WhitelistEntry, whitelistProblems } from '../limits/whitelist.js';
 import { type Scope, scopeOf } from '../rewriter/scope.js';
 import type { Tenant } from '../tenants/tenant.js';
 import type { Upstream } from '../upstream/upstream.js';

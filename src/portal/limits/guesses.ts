@@ -1,4 +1,4 @@
-import { networkOf } from './addresses.js';
+import { networkOf } from '../../addresses/addresses.js';
 import { type LimitRefusal, tooManyRequests } from './refusals.js';
 
 export interface GuessLimits {

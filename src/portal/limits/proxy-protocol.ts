@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from './addresses.js';
+import { type Address, formatAddress } from '../../addresses/addresses.js';
 
 /** The header was read. `rest` is what came after it. */
 export interface ProxyHeader {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { isIPv6, SocketAddress } from 'node:net';
 import fc from 'fast-check';
-import { formatAddress, networkOf, parseAddress } from '../../../src/portal/limits/addresses.js';
-import { MOST_ENTRIES, Whitelist, whitelistProblems } from '../../../src/portal/limits/whitelist.js';
+import { formatAddress, networkOf, parseAddress } from '../../src/addresses/addresses.js';
+import { MOST_ENTRIES, Whitelist, whitelistProblems } from '../../src/addresses/whitelist.js';
 
 const of = (...ips: string[]) => new Whitelist(ips.map((ip) => ({ ip })));
 
