@@ -46,11 +46,6 @@ export interface PortalOptions {
   readonly clusterQuota?: number;
   readonly gauges?: PortalGauges;
   readonly guesses?: Guesses;
-  /**
-   * A client of etcd's root, for what newer etcds tell nobody else: the list of leases (see `lease-list.ts`) and, in
-   * some versions, the cluster's status. Without one tenants are told there that permission is denied.
-   */
-  readonly privileged?: EtcdClient;
   readonly log: Logger;
   readonly observe?: ForwardingParts['observe'];
 }
@@ -78,7 +73,7 @@ export class Portal {
     this.upstream = new Upstream(address, seals);
     const floors = new Floors();
     const budgets = new InstanceBudgets(randomUUID(), options.defaultQuota);
-    const facts = new ClusterFacts(client, this.upstream, endpoints, options.self, options.privileged);
+    const facts = new ClusterFacts(client, this.upstream, endpoints, options.self);
     this.#facts = facts;
     this.active = new ActiveTenants({
       upstream: this.upstream,
@@ -127,7 +122,6 @@ export class Portal {
       floors,
       floorStore: new PortalRecords(client),
       upstream: this.upstream,
-      privileged: options.privileged,
       isServing: () => this.directory.isWhole,
       log,
       observe,
@@ -182,8 +176,8 @@ export class Portal {
 
   /** What anybody may know of the cluster; it is asked once a second at most. @throws EtcdError */
   async clusterState(): Promise<ClusterState> {
-    const { version, leader } = await this.#facts.status();
-    return { version, hasLeader: leader !== '0' };
+    const { version, hasLeader } = await this.#facts.status();
+    return { version, hasLeader };
   }
 
   /** After its listener was closed. */

@@ -9,7 +9,7 @@ import { nextScan, pauseAfterScan, type ScanCandidate } from './limits/scans.js'
 import { usageKeys, writeScan } from './limits/share-records.js';
 import type { Scan } from './limits/stored-bytes.js';
 import { compactedRevision } from './portal-records.js';
-import { SizeScan } from './size-scan.js';
+import { sizeOf } from './size-scan.js';
 import type { Directory } from './tenants/directory.js';
 import type { Upstream } from './upstream/upstream.js';
 
@@ -42,6 +42,7 @@ export class UsageKeeper {
   readonly #running: Promise<void>[] = [];
   #lease: string | undefined;
   #comparedAt = Number.NEGATIVE_INFINITY;
+  #knownQuota: number | undefined;
 
   constructor(readonly parts: UsageParts) {}
 
@@ -90,17 +91,28 @@ export class UsageKeeper {
   }
 
   async #look(): Promise<void> {
-    const { facts, guard, clusterQuota, budgets, client } = this.parts;
-    const status = await facts.status();
-    const { dbSizeInUse = '0', dbSizeQuota = '0' } = status as { dbSizeInUse?: string; dbSizeQuota?: string };
-    const size = Number(status.dbSize);
-    // 3.3 does not tell what is in use.
-    const inUse = Number(dbSizeInUse) || size;
-    guard.observe([{ size, inUse, quota: Number(dbSizeQuota) || clusterQuota }]);
+    const { facts, guard, budgets, client } = this.parts;
+    const { size, inUse, quota } = await facts.status();
+    guard.observe([{ size, inUse, quota: quota ?? (await this.#quota()) }]);
     if (performance.now() - this.#comparedAt > COMPACTION_EVERY_MS) {
       budgets.compacted(await compactedRevision(client));
       this.#comparedAt = performance.now();
     }
+  }
+
+  /** The cluster's own quota, asked until it is known: a member keeps it as long as it runs. */
+  async #quota(): Promise<number> {
+    const { facts, clusterQuota, log } = this.parts;
+    if (this.#knownQuota === undefined) {
+      try {
+        this.#knownQuota = (await facts.metrics()).quota;
+      } catch (error) {
+        const details = { reason: (error as Error).message, quota: clusterQuota };
+        log.debug(details, "The cluster's quota is not known; etcd's default is taken");
+        return clusterQuota;
+      }
+    }
+    return this.#knownQuota;
   }
 
   async #tell(): Promise<void> {
@@ -161,8 +173,7 @@ export class UsageKeeper {
     let revision = 0;
     for (const tenant of bySpace.values()) {
       if (tenant !== undefined) {
-        const scan = new SizeScan(upstream, active.of(tenant), this.#stop.signal);
-        const size = await scan.run(revision);
+        const size = await sizeOf(upstream, active.of(tenant), revision, this.#stop.signal);
         bytes += size.bytes;
         revision = size.revision;
       }

@@ -52,6 +52,12 @@ export class LeaseCount {
     }
   }
 
+  /** Those that still live, as far as is known here; what ends first comes first, as in etcd's list. */
+  alive(now: number): number[] {
+    const alive = [...this.#leases].filter(([, endAt]) => endAt > now);
+    return alive.sort(([, one], [, other]) => one - other).map(([lease]) => lease);
+  }
+
   get isEmpty(): boolean {
     return this.#leases.size + this.#pending === 0;
   }

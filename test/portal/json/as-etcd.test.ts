@@ -157,8 +157,6 @@ for (const binary of await availableEtcds()) {
 
     before(async () => {
       house = await PortalHouse.start({ ETCD_BINARY: binary.path });
-      await house.stopPortal();
-      await house.startPortal({ privileged: house.root });
       etcd = await OperatorEtcd.start({ binary, tls: 'none' });
       portal = new JsonClient(house.url);
       bare = new JsonClient(etcd.endpoint);

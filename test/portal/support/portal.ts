@@ -74,7 +74,6 @@ export class PortalHouse {
     }
     return {
       cluster: { ...this.root.address, ...this.way, username: PORTAL_USER, password: this.#password },
-      privileged: this.root,
       seals: new Sealer([key]),
       host: '127.0.0.1',
       port: this.#port,

@@ -1,5 +1,5 @@
-import type { EtcdClient } from '../../../etcd/client.js';
 import { codecOf } from '../../../etcd/messages/codec.js';
+import { keySpacePages } from '../../key-space-pages.js';
 import { stripResponse } from '../../rewriter/responses.js';
 import type { AllowedCall } from '../../table/lookup.js';
 import { Exchange } from '../../upstream/exchange.js';
@@ -11,11 +11,14 @@ import { CallFailed } from './local-call.js';
 
 const responses = codecOf('LeaseLeasesResponse');
 const TIMEOUT_MS = 4_000;
+/** Keys in one page of those that are looked through. */
+const PAGE = 2_000;
 const NOTHING = new Uint8Array(0);
 
 /**
- * LeaseLeases: the key space's own of all the cluster's leases. Newer etcds (`checkLeaseLeases`) let a user
- * list only while no lease holds a key that the user may not read, so there `privileged`, who may, is asked after a refusal.
+ * LeaseLeases: the key space's own of all the cluster's leases. Newer etcds (`checkLeaseLeases`) let a user list only
+ * while no lease holds a key that the user may not read. After such a refusal the list is put together here: the
+ * leases of the key space's keys, and those that the binding was granted by this portal.
  * @throws CallFailed
  */
 export async function leaseList(
@@ -23,7 +26,6 @@ export async function leaseList(
   active: ActiveTenant,
   upstream: Upstream,
   facts: ClusterFacts,
-  privileged: EtcdClient | undefined,
   signal: AbortSignal,
 ): Promise<object> {
   if (!active.tenant.keySpace.ownsLeaseTag) {
@@ -33,20 +35,33 @@ export async function leaseList(
     const answer = await ask(upstream, active, call.path, signal);
     return responses.decode(stripResponse(call.response, answer, active.scope));
   } catch (error) {
-    if (
-      !(error instanceof CallFailed && error.status.code === Code.PERMISSION_DENIED) ||
-      privileged === undefined
-    ) {
+    if (!(error instanceof CallFailed && error.status.code === Code.PERMISSION_DENIED)) {
       throw error;
     }
-    const { header, leases } = await privileged.lease.leaseLeases();
-    const tag = BigInt(active.scope.leaseTag);
-    const own = leases.filter(({ ID }) => BigInt(ID) >> 32n === tag);
-    return {
-      header: facts.header(Number(header.revision)),
-      leases: own.map(({ ID }) => ({ ID: String(BigInt(ID) & 0xffff_ffffn) })),
-    };
+    return listed(active, upstream, facts, signal);
   }
+}
+
+async function listed(
+  active: ActiveTenant,
+  upstream: Upstream,
+  facts: ClusterFacts,
+  signal: AbortSignal,
+): Promise<object> {
+  const ids = new Set(active.leases.alive(performance.now()));
+  const tag = BigInt(active.scope.leaseTag);
+  let revision = 0;
+  const options = { revision, limit: PAGE, keysOnly: true };
+  for await (const page of keySpacePages(upstream, active, options, signal)) {
+    revision = Number(page.header.revision);
+    for (const { lease } of page.kvs) {
+      const id = BigInt(lease);
+      if (id >> 32n === tag) {
+        ids.add(Number(id & 0xffff_ffffn));
+      }
+    }
+  }
+  return { header: facts.header(revision), leases: [...ids].map((id) => ({ ID: String(id) })) };
 }
 
 function ask(upstream: Upstream, active: ActiveTenant, path: string, signal: AbortSignal): Promise<Buffer> {

@@ -1,4 +1,3 @@
-import type { EtcdClient } from '../../../etcd/client.js';
 import { EtcdError } from '../../../etcd/errors.js';
 import type { Logger } from '../../../observability/log.js';
 import { Findings } from '../../rewriter/findings.js';
@@ -22,8 +21,6 @@ export interface LocalParts {
   readonly floors: Floors;
   readonly floorStore: FloorStore;
   readonly upstream: Upstream;
-  /** Who may list all leases of the cluster where the tenant's own user may not. */
-  readonly privileged?: EtcdClient | undefined;
   readonly isServing: () => boolean;
   readonly log: Logger;
   readonly observe: (call: string, code: number, seconds: number) => void;
@@ -65,12 +62,12 @@ export class LocalCalls {
   };
 
   #answerer(call: AllowedCall, active: ActiveTenant): Answerer {
-    const { facts, floors, floorStore, upstream, privileged } = this.parts;
+    const { facts, floors, floorStore, upstream } = this.parts;
     switch (call.name) {
       case 'Compact':
         return (request) => compact(request, active, floorStore, floors, facts);
       case 'LeaseLeases':
-        return (_request, signal) => leaseList(call, active, upstream, facts, privileged, signal);
+        return (_request, signal) => leaseList(call, active, upstream, facts, signal);
       case 'MemberList':
         return this.#memberList;
       case 'Status':
@@ -95,7 +92,7 @@ export class LocalCalls {
     const status = await facts.status();
     const { estimate, quota } = active.bytes;
     return {
-      header: facts.header(Number(status.header.revision)),
+      header: facts.header(Number(status.revision)),
       version: status.version,
       dbSize: String(estimate),
       dbSizeInUse: String(estimate),
@@ -104,7 +101,7 @@ export class LocalCalls {
       raftIndex: status.raftIndex,
       raftTerm: status.raftTerm,
       raftAppliedIndex: status.raftIndex,
-      storageVersion: (status as { storageVersion?: string }).storageVersion ?? '',
+      storageVersion: status.storageVersion,
     };
   }
 
