@@ -174,6 +174,12 @@ export class Portal {
     return new Dispatch(this.#dispatch, connection);
   }
 
+  /** Ends watches and other streams, which would keep a portal from stopping. */
+  endStreams(): void {
+    this.#dispatch.local.endStreams();
+    this.active.endStreams();
+  }
+
   /** What anybody may know of the cluster; it is asked once a second at most. @throws EtcdError */
   async clusterState(): Promise<ClusterState> {
     const { version, hasLeader } = await this.#facts.status();

@@ -59,7 +59,10 @@ export async function startPortal(options: StartOptions): Promise<RunningPortal>
         return listener.connections;
       },
       drain: async (timeoutMs) => {
-        await listener.drain(timeoutMs);
+        // GOAWAY goes out first, so that no client opens its streams here again.
+        const drained = listener.drain(timeoutMs);
+        portal.endStreams();
+        await drained;
         await stop();
       },
       stop,

@@ -37,11 +37,13 @@ describe('compose-etcd-broker portal', () => {
   let folder: string;
   let credentials: Credentials;
   const portals: PortalProcess[] = [];
+  const byPort = new Map<number, PortalProcess>();
   const clients: Etcd3[] = [];
 
   const startPortal = async (port: number, more: Record<string, string> = {}) => {
     const portal = await PortalProcess.start({ ...settings, PORTAL_LISTEN: `127.0.0.1:${port}`, ...more });
     portals.push(portal);
+    byPort.set(port, portal);
     return portal;
   };
   const open = (...uris: [string, ...string[]]) => {
@@ -161,12 +163,44 @@ describe('compose-etcd-broker portal', () => {
     assert.equal(await portal.end('SIGTERM'), 0);
   });
 
-  it('ends on SIGTERM although a watch is open', async () => {
-    const client = open(
-      `https://localhost:${ports[1]}`.replace('://', `://${credentials.username}:${credentials.password}@`),
+  it('a rolling restart loses no request, and no event of a watch', async () => {
+    const uris = [credentials.uri, credentials.uri_direct_1 as string] as const;
+    const writer = open(...uris);
+    const seen: string[] = [];
+    const watcher = await open(...uris)
+      .watch()
+      .prefix('rolling/')
+      .create();
+    watcher.on('put', ({ key }) => seen.push(String(key)));
+    let isOver = false;
+    let count = 0;
+    const writing = (async () => {
+      for (; !isOver; count += 1) {
+        // Once applied, a put is never answered with an error, so it can be sent again.
+        await eventually(() => writer.put(`rolling/${count}`).value('x').exec());
+      }
+    })();
+    for (const port of ports.slice(0, 2)) {
+      const stoppedAt = performance.now();
+      assert.equal(await byPort.get(port)?.end('SIGTERM'), 0);
+      const took = performance.now() - stoppedAt;
+      assert.ok(took < 2_000, `the stop took ${took} ms`);
+      await startPortal(port);
+    }
+    isOver = true;
+    await writing;
+    assert.ok(count > 20, `${count} puts`);
+    const { kvs } = await writer.getAll().prefix('rolling/').exec();
+    assert.deepEqual(
+      kvs.filter(({ version }) => version !== '1').map(({ key }) => String(key)),
+      [],
     );
-    await client.watch().key(KEY).create();
-    assert.equal(await portals[1]?.end('SIGTERM'), 0);
+    assert.equal(kvs.length, count);
+    await eventually(async () => assert.equal(seen.length, count));
+    assert.deepEqual(
+      seen,
+      Array.from({ length: count }, (_, index) => `rolling/${index}`),
+    );
   });
 
   it('reports all mistakes in its settings at once', async () => {

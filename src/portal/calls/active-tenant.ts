@@ -16,6 +16,8 @@ export interface Held {
   tenantGone(status: Status): void;
   /** The instance's settings have changed, its whitelist perhaps. */
   settingsChanged?(): void;
+  /** The portal stops: what has no end of its own ends now. */
+  draining?(): void;
 }
 
 export interface ActiveTenantParts {
@@ -111,6 +113,15 @@ export class ActiveTenants {
 
   get size(): number {
     return this.#active.size;
+  }
+
+  /** Ends the streams of all tenants, whose clients then open them elsewhere. */
+  endStreams(): void {
+    for (const { held } of this.#active.values()) {
+      for (const one of [...held]) {
+        one.draining?.();
+      }
+    }
   }
 
   /** Forgets who is idle; called now and then. */

@@ -102,6 +102,11 @@ export abstract class StreamCall implements InboundHandlers, Held {
     this.finish(status);
   }
 
+  /** Clients take this as etcd's own stop: they open the stream at another endpoint and go on where they were. */
+  draining(): void {
+    this.finish(statuses.stopped);
+  }
+
   /** A request of the tenant's, rewritten. */
   protected abstract request(rewritten: Buffer, found: Findings): void;
 

@@ -12,7 +12,16 @@ export class Health implements InboundHandlers {
   constructor(
     readonly inbound: InboundCall,
     readonly isServing: () => boolean,
+    /** Those that watch, and this one once it does. */
+    readonly watching: Set<Health>,
   ) {}
+
+  /** The portal stops. */
+  draining(): void {
+    this.watching.delete(this);
+    this.inbound.sendMessage(NOT_SERVING);
+    this.#end(statuses.stopped.code, statuses.stopped.message);
+  }
 
   onMessage(message: Buffer): void {
     this.#message ??= message;
@@ -29,12 +38,15 @@ export class Health implements InboundHandlers {
       if (this.inbound.path.endsWith('/Check')) {
         this.inbound.answer(answer);
       } else {
+        this.watching.add(this);
         this.inbound.sendMessage(answer);
       }
     }
   }
 
-  onCancel(): void {}
+  onCancel(): void {
+    this.watching.delete(this);
+  }
 
   onDrain(): void {}
 

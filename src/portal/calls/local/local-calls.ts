@@ -32,11 +32,22 @@ const noFindings = new Findings();
 
 /** The calls that the portal answers itself. */
 export class LocalCalls {
+  readonly #healthWatches = new Set<Health>();
+
   constructor(readonly parts: LocalParts) {}
 
   /** A call that is none of etcd's and needs no token; undefined when there is no such call. */
   withoutToken(inbound: InboundCall): InboundHandlers | undefined {
-    return HEALTH.test(inbound.path) ? new Health(inbound, this.parts.isServing) : undefined;
+    return HEALTH.test(inbound.path)
+      ? new Health(inbound, this.parts.isServing, this.#healthWatches)
+      : undefined;
+  }
+
+  /** Ends what has no end of its own. */
+  endStreams(): void {
+    for (const watch of [...this.#healthWatches]) {
+      watch.draining();
+    }
   }
 
   authenticate(inbound: InboundCall, { peer }: InboundConnection): InboundHandlers {
