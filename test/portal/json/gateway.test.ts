@@ -203,17 +203,27 @@ describe('HTTP/JSON through a portal', () => {
     );
   });
 
-  it('a drain lets a request end and closes idle connections at once', async () => {
+  it('a drain lets requests end, closes idle connections and ends watches at once', async () => {
     const idle = await RawSocket.open(house.running.port);
     idle.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
     await idle.until('"true"');
     const lines = await client.stream('/v3/watch', { create_request: { key: b64('w') } });
     await lines.next();
-    const drained = house.running.drain(1_000);
+    const { key } = await client.call('/v3/lock/lock', { name: b64('drain') });
+    const waiting = client.call('/v3/lock/lock', { name: b64('drain') });
+    const held = { key: b64('drain/'), range_end: b64('drain0') };
+    await until(async () => (await client.call('/v3/kv/range', held)).count === '2');
+    const drained = house.running.drain(10_000);
     await idle.closed();
-    assert.equal(lines.isOver, false);
-    await drained;
+    assert.match(await lines.next(), /"grpc_code":14,.*"etcdserver: server stopped"/);
     await until(() => lines.isOver);
+    const { key_prefix } = (await house.broker.bind('i', 'b', { parameters: { key_space: 'shared' } })).body
+      .credentials;
+    await house.root.kv.deleteRange({
+      key: Buffer.from(`${key_prefix}${Buffer.from(String(key), 'base64')}`),
+    });
+    assert.ok((await waiting).key);
+    await drained;
     await house.startPortal();
   });
 
