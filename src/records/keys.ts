@@ -39,6 +39,10 @@ export const keys = {
   keyCheck: `${ROOT}key-check`,
   expiring: `${ROOT}expiring/`,
   applications: `${ROOT}applications/`,
+  /** What portals keep; they may write here and nowhere else. */
+  portal: `${ROOT}portal/`,
+  portalFloors: `${ROOT}portal/floors/`,
+  portalUsage: `${ROOT}portal/usage/`,
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
   /** Finds the instance of a deployment, for the dashboard. */
@@ -69,5 +73,8 @@ export const keys = {
     bindingId === undefined
       ? `${ROOT}gone/instance/${encodeId(instanceId)}`
       : `${ROOT}gone/binding/${encodeId(instanceId)}/${encodeId(bindingId)}`,
+  /** Of all key spaces of a deployment. */
+  portalFloorsOf: (deploymentId: string) => `${keys.portalFloors}${deploymentId}/`,
+  portalScan: (deploymentId: string) => `${keys.portalUsage}scans/${deploymentId}`,
   owner: (session: string) => `${ROOT}owners/${encodeId(session)}`,
 };

@@ -57,7 +57,9 @@ function planInstance(transaction: Transaction, { instance }: RecordChange): voi
   planRecord(transaction, keys.instance(id), keys.gone(id), expected, next);
   if (next === null && expected !== undefined) {
     transaction.empty.push(keys.bindingsOf(id));
-    transaction.deletes.push(keys.deployment(expected.value.deployment_id));
+    const { deployment_id } = expected.value;
+    transaction.deletes.push(keys.deployment(deployment_id), keys.portalScan(deployment_id));
+    transaction.deletedPrefixes.push(keys.portalFloorsOf(deployment_id));
     // Malformed bindings may have left entries.
     transaction.deletedPrefixes.push(keys.applicationsOf(id));
   } else if (next && expected === undefined) {

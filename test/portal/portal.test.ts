@@ -63,6 +63,29 @@ for (const { version, path } of await availableEtcds()) {
       client.close();
     });
 
+    it('what is kept of an instance goes with it', async () => {
+      const client = await RawClient.open(house.running.port, await house.bind('gone', 'g'));
+      const { header } = await client.call('KV/Put', { key: bytes('k'), value: bytes('v') });
+      await client.call('KV/Compact', { revision: (header as { revision: string }).revision });
+      client.close();
+      const { deployment_id } = (await house.broker.bind('gone', 'g')).body.credentials;
+      const kept = async () => {
+        const { kvs } = await house.root.kv.range({
+          key: bytes('/_broker/v1/portal/'),
+          range_end: bytes('/_broker/v1/portal0'),
+        });
+        return kvs.map(({ key }) => String(key)).filter((key) => key.includes(deployment_id));
+      };
+      // The count of its bytes and the floor of its key space; a share ends with its portal's lease.
+      await until(async () => (await kept()).filter((key) => !key.includes('/shares/')).length === 2);
+      assert.equal((await house.broker.unbind('gone', 'g')).status, 200);
+      assert.equal((await house.broker.deprovision('gone')).status, 200);
+      assert.deepEqual(
+        (await kept()).filter((key) => !key.includes('/shares/')),
+        [],
+      );
+    });
+
     it('its own etcd user may do what it needs and no more, however often it is made', async () => {
       const password = new Secret('another-password');
       const name = 'portal-of-a-test';

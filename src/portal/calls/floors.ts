@@ -1,7 +1,7 @@
-import { PORTAL_REGION } from '../tenants/directory.js';
+import { keys } from '../../records/keys.js';
 import type { FeedEntry } from '../tenants/feed.js';
 
-export const FLOORS = `${PORTAL_REGION}floors/`;
+export const FLOORS = keys.portalFloors;
 
 /** Where the floor of a key space is kept. @param prefix `/d/<deployment>/<key space>/` */
 export function floorKey(prefix: string): string {

@@ -1,3 +1,4 @@
+import { keys } from '../../records/keys.js';
 import type { FeedEntry } from '../tenants/feed.js';
 import type { Scan, Share } from './stored-bytes.js';
 
@@ -8,10 +9,10 @@ import type { Scan, Share } from './stored-bytes.js';
  *   record is older than any share that begins with it.
  * - `shares/<portal>/<deployment>`: what went through one portal since; under that portal's lease.
  */
-export const USAGE = '/_broker/v1/portal/usage/';
+export const USAGE = keys.portalUsage;
 
 export const usageKeys = {
-  scan: (deployment: string) => `${USAGE}scans/${deployment}`,
+  scan: keys.portalScan,
   share: (portal: string, deployment: string) => `${USAGE}shares/${portal}/${deployment}`,
 };
 

@@ -14,7 +14,7 @@ import type { Tenant } from './tenant.js';
 import { TenantTable } from './tenant-table.js';
 
 /** Where portals tell each other what they count, and keep their token key and their floors of compaction. */
-export const PORTAL_REGION = `${keys.root}portal/`;
+export const PORTAL_REGION = keys.portal;
 
 /** A part of the portals' region, told to whoever it is for. */
 export interface RegionReader extends PrefixSink {
