@@ -28,6 +28,10 @@ export interface PortalJob {
   readonly mostWaiting: number;
 }
 
-/** `waiting` counts the lines of the log that the broker has not taken yet. */
-export type ToWorker = { job: PortalJob; waiting: SharedArrayBuffer } | { drainMs: number };
+/** What both sides count, in this order: the lines of the log that the broker has not taken yet, and the beats. */
+export const WAITING = 0;
+export const BEATS = 1;
+export const COUNTS_BYTES = 8;
+
+export type ToWorker = { job: PortalJob; counts: SharedArrayBuffer } | { drainMs: number };
 export type FromWorker = { listensOn: number } | { failure: string } | { line: string };

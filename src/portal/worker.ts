@@ -3,9 +3,10 @@ import { parentPort } from 'node:worker_threads';
 import { Sealer } from '../credentials/seal.js';
 import { Secret } from '../credentials/secret.js';
 import { openLog } from '../observability/log.js';
+import { BEAT_MS } from './heartbeat.js';
 import { type RunningPortal, startPortal } from './start.js';
 import { certificateFiles, fixedCertificate } from './tls.js';
-import type { FromWorker, PortalJob, ToWorker } from './worker-job.js';
+import { BEATS, type FromWorker, type PortalJob, type ToWorker, WAITING } from './worker-job.js';
 
 const port = parentPort;
 if (port === null) {
@@ -17,7 +18,9 @@ let running: Promise<RunningPortal> | undefined;
 
 port.on('message', (message: ToWorker) => {
   if ('job' in message) {
-    running = run(message.job, new Int32Array(message.waiting));
+    const counts = new Int32Array(message.counts);
+    running = run(message.job, counts);
+    setInterval(() => Atomics.add(counts, BEATS, 1), BEAT_MS);
     running.then(
       ({ port: listensOn }) => tell({ listensOn }),
       (error: Error) => {
@@ -31,7 +34,7 @@ port.on('message', (message: ToWorker) => {
   }
 });
 
-async function run(job: PortalJob, waiting: Int32Array): Promise<RunningPortal> {
+async function run(job: PortalJob, counts: Int32Array): Promise<RunningPortal> {
   const { cluster, certificate, quotas, defaultQuota } = job;
   const { password, clientKey, ...address } = cluster;
   const quotaByPlan = new Map(quotas);
@@ -53,14 +56,14 @@ async function run(job: PortalJob, waiting: Int32Array): Promise<RunningPortal> 
       certificate.kind === 'files'
         ? certificateFiles(certificate.certFile, certificate.keyFile)
         : fixedCertificate(certificate),
-    log: openLog(job.logLevel, { write: (line: string) => writeLine(line, waiting, job.mostWaiting) }),
+    log: openLog(job.logLevel, { write: (line: string) => writeLine(line, counts, job.mostWaiting) }),
   });
 }
 
 /** The log is the broker's. While that does not read, later lines are dropped: the portal serves on. */
-function writeLine(line: string, waiting: Int32Array, mostWaiting: number): void {
-  if (Atomics.load(waiting, 0) < mostWaiting) {
-    Atomics.add(waiting, 0, 1);
+function writeLine(line: string, counts: Int32Array, mostWaiting: number): void {
+  if (Atomics.load(counts, WAITING) < mostWaiting) {
+    Atomics.add(counts, WAITING, 1);
     tell({ line });
   }
 }

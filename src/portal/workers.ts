@@ -2,7 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import pino from 'pino';
 import type { Logger } from '../observability/log.js';
-import type { FromWorker, PortalJob, ToWorker } from './worker-job.js';
+import { BEAT_MS, Heartbeat } from './heartbeat.js';
+import {
+  BEATS,
+  COUNTS_BYTES,
+  type FromWorker,
+  type PortalJob,
+  type ToWorker,
+  WAITING,
+} from './worker-job.js';
 
 const ENTRY = new URL('./worker.js', import.meta.url);
 const MOST_WAITING_LINES = 10_000;
@@ -26,6 +34,8 @@ export class PortalWorker {
   constructor(
     readonly name: string,
     readonly log: Logger,
+    /** Given by tests: another thread, and how often it is listened to. */
+    readonly thread: { readonly entry: URL; readonly beatMs: number } = { entry: ENTRY, beatMs: BEAT_MS },
   ) {
     [this.#worker, this.#exited] = this.#spawn();
   }
@@ -64,7 +74,7 @@ export class PortalWorker {
   }
 
   #spawn(): [Worker, Promise<void>] {
-    const worker = new Worker(ENTRY, { name: this.name, env: {} });
+    const worker = new Worker(this.thread.entry, { name: this.name, env: {} });
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     worker.on('error', (error: Error) => {
       this.log.error({ portal: this.name, reason: error.message, stack: error.stack }, 'A portal has died');
@@ -74,21 +84,39 @@ export class PortalWorker {
 
   /** @returns why the portal does not listen; undefined when it does */
   #run(): Promise<string | undefined> {
-    const waiting = new SharedArrayBuffer(4);
-    const taken = new Int32Array(waiting);
+    const counts = new SharedArrayBuffer(COUNTS_BYTES);
+    const counted = new Int32Array(counts);
     return new Promise((resolve) => {
       this.#worker.on('message', (message: FromWorker) => {
         if ('line' in message) {
-          Atomics.sub(taken, 0, 1);
+          Atomics.sub(counted, WAITING, 1);
           this.#write(message.line);
         } else {
+          if ('listensOn' in message) {
+            this.#listen(counted);
+          }
           resolve('failure' in message ? message.failure : undefined);
         }
       });
       void this.#exited.then(() => resolve('its thread has ended'));
       this.#startedAt = performance.now();
-      this.#worker.postMessage({ job: this.#job as PortalJob, waiting } satisfies ToWorker);
+      this.#worker.postMessage({ job: this.#job as PortalJob, counts } satisfies ToWorker);
     });
+  }
+
+  /** Ends the thread when its beats stay away; then it is started again as after a crash. */
+  #listen(counted: Int32Array): void {
+    const worker = this.#worker;
+    const heartbeat = new Heartbeat();
+    const timer = setInterval(() => {
+      if (heartbeat.isHung(Atomics.load(counted, BEATS))) {
+        clearInterval(timer);
+        this.log.error({ portal: this.name }, 'A portal hangs; it is ended');
+        void worker.terminate();
+      }
+    }, this.thread.beatMs);
+    timer.unref();
+    worker.once('exit', () => clearInterval(timer));
   }
 
   async #supervise(): Promise<void> {
