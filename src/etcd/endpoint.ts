@@ -7,7 +7,7 @@ const CONNECT_TIMEOUT_MS = 4_000;
 const PING_INTERVAL_MS = 1_500;
 const PING_TIMEOUT_MS = 2_500;
 /** The longest message that is taken from etcd; a page of a range is much shorter. */
-const MAX_MESSAGE_BYTES = 256 << 20;
+export const MAX_MESSAGE_BYTES = 256 << 20;
 /** Between two attempts to connect, in milliseconds; doubled each time, and never the same twice. */
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1_000;
@@ -40,6 +40,7 @@ export class Endpoint {
   constructor(
     readonly target: ConnectionTarget,
     readonly onOpen: (endpoint: Endpoint, connection: Connection) => void,
+    readonly maxMessageBytes = MAX_MESSAGE_BYTES,
   ) {}
 
   /** The connection, if there is one that takes calls. */
@@ -114,7 +115,7 @@ export class Endpoint {
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       pingIntervalMs: PING_INTERVAL_MS,
       pingTimeoutMs: PING_TIMEOUT_MS,
-      maxMessageBytes: MAX_MESSAGE_BYTES,
+      maxMessageBytes: this.maxMessageBytes,
       signal: cancel.signal,
       onClose: (reason) => {
         if (opened !== undefined) {

@@ -12,6 +12,8 @@ export interface ClusterAddress {
   clientKey?: Secret | undefined;
   username?: string | undefined;
   password?: Secret | undefined;
+  /** The longest message that is taken from it, in bytes; 256 MiB where not given. */
+  maxMessageBytes?: number | undefined;
 }
 
 /** An endpoint with its connection: where a call goes. */
@@ -36,7 +38,11 @@ export class Endpoints {
   constructor(address: ClusterAddress) {
     this.all = address.endpoints.map(
       (url) =>
-        new Endpoint(targetOf(url, address), (endpoint, connection) => this.#opened(endpoint, connection)),
+        new Endpoint(
+          targetOf(url, address),
+          (endpoint, connection) => this.#opened(endpoint, connection),
+          address.maxMessageBytes,
+        ),
     );
   }
 

@@ -4,6 +4,7 @@ import type { EtcdClient } from '../../src/etcd/client.js';
 import { prefixEnd } from '../../src/etcd/ranges.js';
 import { keys } from '../../src/records/keys.js';
 import type { TestBroker } from './broker.js';
+import { freezeProcess } from './freeze.js';
 import { rootConnection } from './root-connection.js';
 
 /** What the broker has made in etcd. Equal snapshots mean that nothing was created, changed or deleted between. */
@@ -52,7 +53,7 @@ function keptConnection(broker: TestBroker): Promise<EtcdClient> {
 /** Stops a test broker's etcd for as long as `during` takes: it keeps its connections and answers nothing. */
 export async function whileEtcdIsFrozen<T>(broker: TestBroker, during: () => Promise<T>): Promise<T> {
   const pid = await etcdProcess(broker);
-  process.kill(pid, 'SIGSTOP');
+  freezeProcess(pid);
   try {
     return await during();
   } finally {

@@ -10,6 +10,7 @@ import { type GuardedProcess, startGuarded } from '../../src/embedded/guardian.j
 import { makeCertificate, makeKey } from '../../src/embedded/x509.js';
 import { EtcdClient } from '../../src/etcd/client.js';
 import { availableEtcds } from './etcd-versions.js';
+import { freezeProcess } from './freeze.js';
 
 const START_TIMEOUT_MS = 15_000;
 
@@ -96,7 +97,7 @@ export class OperatorEtcd {
 
   /** Stops the process in its tracks, as a machine that hangs does, until {@link thaw}. */
   freeze(): void {
-    process.kill(this.pid, 'SIGSTOP');
+    freezeProcess(this.pid);
   }
 
   thaw(): void {

@@ -116,7 +116,8 @@ export class MessageReader {
     }
     const length = bytes.readUInt32BE(at + 1);
     if (length > this.#maxBytes) {
-      const text = `a message of ${length} bytes, more than the ${this.#maxBytes} allowed`;
+      // As grpc-go words it.
+      const text = `grpc: received message larger than max (${length} vs. ${this.#maxBytes})`;
       throw new MessageError(Status.RESOURCE_EXHAUSTED, text);
     }
     return length;

@@ -176,11 +176,15 @@ export class Stream implements Call, MessageSink, SendingStream {
   }
 
   /** Resets the stream and ends the call. */
-  abort(errorCode: number, code: number, message: string): void {
+  abort(
+    errorCode: number,
+    code: number,
+    message: string,
+    delivery: Delivery = this.id === 0 ? 'not sent' : 'unknown',
+  ): void {
     if (this.finished) {
       return;
     }
-    const delivery: Delivery = this.id === 0 ? 'not sent' : 'unknown';
     if (this.id !== 0) {
       this.#host.sendReset(this, errorCode);
     }
@@ -243,7 +247,9 @@ export class Stream implements Call, MessageSink, SendingStream {
       if (!(error instanceof MessageError)) {
         throw error;
       }
-      this.abort(ErrorCode.CANCEL, error.code, error.message);
+      // What is too large is an answer all the same, which the next one would be like.
+      const delivery = error.code === Status.RESOURCE_EXHAUSTED ? 'answered' : undefined;
+      this.abort(ErrorCode.CANCEL, error.code, error.message, delivery);
       return;
     } finally {
       this.#consuming = false;

@@ -3,9 +3,12 @@ import { readyBefore } from '../../etcd/deadline.js';
 import type { Place } from '../../etcd/endpoints.js';
 import { SignIn } from '../../etcd/sign-in.js';
 import type { CallEnd } from '../../etcd/transport/call.js';
-import { Code } from '../calls/status.js';
+import { Code, MAX_ANSWER_BYTES } from '../calls/status.js';
 import type { SealOpener } from '../tenants/records.js';
 import type { Tenant } from '../tenants/tenant.js';
+
+/** Answers are a little shorter without the prefix of each key; see `MAX_ANSWER_BYTES`. */
+const MAX_MESSAGE_BYTES = 2 * MAX_ANSWER_BYTES;
 
 /**
  * The way to etcd: calls as bytes, each with the token of the tenant's own etcd user, over connections that all tenants
@@ -21,7 +24,7 @@ export class Upstream {
     address: Omit<ClusterAddress, 'username' | 'password'>,
     readonly seals: SealOpener,
   ) {
-    this.#client = new EtcdClient(address);
+    this.#client = new EtcdClient({ ...address, maxMessageBytes: MAX_MESSAGE_BYTES });
   }
 
   /** A connected endpoint, when there is one now. */

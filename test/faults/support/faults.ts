@@ -1,4 +1,5 @@
 import { EtcdClient } from '../../../src/etcd/client.js';
+import { freezeProcess } from '../../support/freeze.js';
 import type { TestCluster } from './cluster.js';
 
 /** When something was broken, on the monotonic clock. */
@@ -63,7 +64,7 @@ export async function quorumReturns(cluster: TestCluster, without: readonly numb
 export function freeze(cluster: TestCluster, members: readonly number[]): () => void {
   const pids = members.map((index) => cluster.embedded.members[index]?.pid as number);
   for (const pid of pids) {
-    process.kill(pid, 'SIGSTOP');
+    freezeProcess(pid);
   }
   return () => {
     for (const pid of pids) {
