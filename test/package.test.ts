@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { runCommand } from '../src/embedded/run-command.js';
+import { emptyFolder, filesIn, PROJECT, remove } from './deploy/support/folders.js';
+import { Program } from './deploy/support/program.js';
+import { availableEtcds } from './support/etcd-versions.js';
+
+const NPM_TIMEOUT_MS = 120_000;
+
+describe('The package as npm publishes it', () => {
+  let folder: string;
+  let broker: Program | undefined;
+  // What npm start, npm test and npx hand to their children speaks of this project.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_|^NODE_/i.test(name)));
+
+  before(async function () {
+    this.timeout(2 * NPM_TIMEOUT_MS);
+    folder = await emptyFolder();
+    // Without scripts: dist/ is built, and building it anew would pull it from under the tests.
+    const pack = ['pack', '--ignore-scripts', '--json', '--pack-destination', folder];
+    const [{ filename }] = JSON.parse(
+      await runCommand('npm', pack, { cwd: PROJECT, env, timeoutMs: NPM_TIMEOUT_MS }),
+    );
+    const install = [
+      'install',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--prefer-offline',
+      `./${filename}`,
+    ];
+    await runCommand('npm', install, { cwd: folder, env, timeoutMs: NPM_TIMEOUT_MS });
+  });
+  after(async () => {
+    await broker?.dispose();
+    await remove(folder);
+  });
+
+  it('holds the program, the catalog and what its users read, and no tests', async () => {
+    const files = await filesIn(path.join(folder, 'node_modules/compose-etcd-broker'));
+    for (const file of ['LICENSE', 'README.md', 'catalog.json', 'dist/src/cli.js', 'package.json']) {
+      assert.ok(files.includes(file), file);
+    }
+    const expected = /^(dist\/src\/.*\.js|docs\/[a-z]+\.md|catalog\.json|package\.json|LICENSE|[A-Z]+\.md)$/;
+    assert.deepEqual(
+      files.filter((file) => !expected.test(file)),
+      [],
+    );
+  });
+
+  it('says what it is', async () => {
+    const own = JSON.parse(await readFile(path.join(PROJECT, 'package.json'), 'utf8'));
+    const lock = JSON.parse(await readFile(path.join(PROJECT, 'package-lock.json'), 'utf8'));
+    assert.equal(own.license, 'Apache-2.0');
+    assert.notEqual(own.private, true);
+    assert.equal(lock.version, own.version);
+    const version = ['--no-install', 'compose-etcd-broker', '--version'];
+    assert.equal(
+      await runCommand('npx', version, { cwd: folder, env, timeoutMs: 30_000 }),
+      `${own.version}\n`,
+    );
+  });
+
+  it('runs the broker with "npx compose-etcd-broker" in an empty folder', async () => {
+    const [etcd] = await availableEtcds();
+    const settings = {
+      ETCD_BINARY: etcd?.path as string,
+      PORT: '0',
+      BROKER_USERNAME: 'platform',
+      BROKER_PASSWORD: 'a-long-password',
+    };
+    broker = new Program(['npx', '--no-install', 'compose-etcd-broker'], {
+      cwd: folder,
+      env: { ...env, ...settings },
+    });
+    const [, url] = await broker.says(/listens at (http:\S+)/);
+    const answer = await fetch(`${url}/v2/catalog`, {
+      headers: {
+        authorization: `Basic ${btoa('platform:a-long-password')}`,
+        'x-broker-api-version': '2.17',
+      },
+    });
+    assert.equal(answer.status, 200);
+    assert.match(await answer.text(), /"compose-for-etcd"/);
+    await broker.end('SIGTERM');
+    assert.match(broker.output, /Stopped/);
+  });
+});
