@@ -132,4 +132,28 @@ describe('A cluster that is lost and restored from a snapshot', () => {
     const check = await runCli(['check', '--all'], settings);
     assert.equal(check.code, 0, `${check.stdout}${check.stderr}`);
   });
+
+  it('takes other users for brokers and portals, one process after the other', async function () {
+    this.timeout(60_000);
+    await bind('before the rotation');
+    await cluster.control(ROOT, 'user', 'add', 'operator:another-password');
+    await cluster.control(ROOT, 'user', 'grant-role', 'operator', 'root');
+    settings = { ...settings, ETCD_USERNAME: 'operator', ETCD_PASSWORD: 'another-password' };
+    const old = login?.username as string;
+    login = { username: 'portal-2', password: 'a-password-of-the-portals' };
+    const { PORTAL_LISTEN: _listen, ...names } = await portalLogin();
+    const access = await runCli(['portal-access'], { ...settings, ...names });
+    assert.equal(access.code, 0, access.stderr);
+
+    await portal.end('SIGTERM');
+    await broker.dispose();
+    await startAll();
+    const root = '--user=operator:another-password';
+    await cluster.control(root, 'user', 'delete', old);
+
+    await client('before the rotation').put(KEY).value('works on');
+    await bind('after the rotation');
+    const check = await runCli(['check', '--all'], settings);
+    assert.equal(check.code, 0, `${check.stdout}${check.stderr}`);
+  });
 });
