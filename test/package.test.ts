@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { parse } from 'yaml';
 import { runCommand } from '../src/embedded/run-command.js';
 import { emptyFolder, filesIn, PROJECT, remove } from './deploy/support/folders.js';
 import { Program } from './deploy/support/program.js';
@@ -39,10 +40,17 @@ describe('The package as npm publishes it', () => {
 
   it('holds the program, the catalog and what its users read, and no tests', async () => {
     const files = await filesIn(path.join(folder, 'node_modules/compose-etcd-broker'));
-    for (const file of ['LICENSE', 'README.md', 'catalog.json', 'dist/src/cli.js', 'package.json']) {
+    for (const file of [
+      'LICENSE',
+      'README.md',
+      'catalog.json',
+      'deploy/systemd/compose-etcd-broker.service',
+      'dist/src/cli.js',
+    ]) {
       assert.ok(files.includes(file), file);
     }
-    const expected = /^(dist\/src\/.*\.js|docs\/[a-z]+\.md|catalog\.json|package\.json|LICENSE|[A-Z]+\.md)$/;
+    const expected =
+      /^(dist\/src\/.*\.js|docs\/[A-Za-z]+\.md|deploy\/.+|catalog\.json|package\.json|LICENSE|[A-Z]+\.md)$/;
     assert.deepEqual(
       files.filter((file) => !expected.test(file)),
       [],
@@ -55,6 +63,12 @@ describe('The package as npm publishes it', () => {
     assert.equal(own.license, 'Apache-2.0');
     assert.notEqual(own.private, true);
     assert.equal(lock.version, own.version);
+    const chart = parse(await readFile(path.join(PROJECT, 'deploy/helm/Chart.yaml'), 'utf8'));
+    assert.deepEqual([chart.version, chart.appVersion], [own.version, own.version]);
+    const job = await readFile(path.join(PROJECT, 'deploy/kubernetes/bind-job.yaml'), 'utf8');
+    assert.ok(job.includes(`image: compose-etcd-broker:${own.version}\n`));
+    const changes = await readFile(path.join(PROJECT, 'CHANGELOG.md'), 'utf8');
+    assert.match(changes, new RegExp(`^## \\[${own.version}\\] - \\d{4}-\\d\\d-\\d\\d$`, 'm'));
     const version = ['--no-install', 'compose-etcd-broker', '--version'];
     assert.equal(
       await runCommand('npx', version, { cwd: folder, env, timeoutMs: 30_000 }),
