@@ -63,9 +63,14 @@ describe('deploy/kubernetes', () => {
       },
       'compose-etcd-portal': { PORTAL_ETCD_USERNAME: 'portal', PORTAL_ETCD_PASSWORD: 'a-third-password' },
     };
-    for (const purpose of ['broker', 'portal'] as const) {
+    for (const [component, purpose] of [
+      ['broker', 'broker'],
+      ['portal', 'portal'],
+      ['portal-access', 'tools'],
+    ] as const) {
       const [container] = manifests.find(
-        ({ kind, metadata }) => kind === 'Deployment' && metadata.name === `compose-etcd-${purpose}`,
+        ({ kind, metadata }) =>
+          (kind === 'Deployment' || kind === 'Job') && metadata.name === `compose-etcd-${component}`,
       ).spec.template.spec.containers;
       const env: Settings = Object.assign(
         {},
