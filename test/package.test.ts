@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { runCommand } from '../src/embedded/run-command.js';
-import { emptyFolder, filesIn, PROJECT, remove } from './deploy/support/folders.js';
+import { emptyFolder, filesIn, machineEnvironment, PROJECT, remove } from './deploy/support/folders.js';
 import { Program } from './deploy/support/program.js';
 import { availableEtcds } from './support/etcd-versions.js';
 
@@ -12,8 +12,7 @@ const NPM_TIMEOUT_MS = 120_000;
 describe('The package as npm publishes it', () => {
   let folder: string;
   let broker: Program | undefined;
-  // What npm start, npm test and npx hand to their children speaks of this project.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_|^NODE_/i.test(name)));
+  const env = machineEnvironment();
 
   before(async function () {
     this.timeout(2 * NPM_TIMEOUT_MS);

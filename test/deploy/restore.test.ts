@@ -150,6 +150,7 @@ describe('A cluster that is lost and restored from a snapshot', () => {
     await startAll();
     const root = '--user=operator:another-password';
     await cluster.control(root, 'user', 'delete', old);
+    await cluster.control(root, 'role', 'delete', old);
 
     await client('before the rotation').put(KEY).value('works on');
     await bind('after the rotation');

@@ -2,7 +2,7 @@ import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type Copy, DockerfileParser, From, type Instruction, JSONInstruction } from 'dockerfile-ast';
 import { runCommand } from '../../../src/embedded/run-command.js';
-import { emptyFolder, PROJECT } from './folders.js';
+import { emptyFolder, machineEnvironment, PROJECT } from './folders.js';
 
 const STEP_TIMEOUT_MS = 120_000;
 
@@ -72,7 +72,7 @@ export async function build(text: string): Promise<Built> {
       case 'RUN':
         await runCommand('/bin/sh', ['-c', instruction.getArgumentsContent() ?? ''], {
           cwd: inside(stage, '.'),
-          env: { PATH: process.env.PATH, HOME: process.env.HOME, ...stage.env },
+          env: { ...machineEnvironment(), ...stage.env },
           timeoutMs: STEP_TIMEOUT_MS,
         });
         break;

@@ -22,3 +22,9 @@ export async function filesIn(folder: string): Promise<string[]> {
     .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)))
     .sort();
 }
+
+/** The environment of the tests without what npm and mocha say of this project to their children. */
+export function machineEnvironment(): NodeJS.ProcessEnv {
+  const own = /^npm_|^(NODE_OPTIONS|NODE_PATH|NODE_ENV|INIT_CWD)$/i;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own.test(name)));
+}

@@ -2,7 +2,7 @@ import { access, chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/p
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { runCommand } from '../../../src/embedded/run-command.js';
-import { PROJECT } from './folders.js';
+import { machineEnvironment, PROJECT } from './folders.js';
 
 /**
  * What the tests of deploy/ are checked with. Apart from the project's own packages, since they weigh 100 MB and nobody
@@ -50,7 +50,11 @@ async function install(): Promise<string> {
   );
   // Without peers: those of the layer are a framework of which it needs nothing here.
   const options = ['--ignore-scripts', '--legacy-peer-deps', '--no-audit', '--no-fund', '--no-package-lock'];
-  await runCommand('npm', ['install', ...options], { cwd: partial, timeoutMs: INSTALL_TIMEOUT_MS });
+  await runCommand('npm', ['install', ...options], {
+    cwd: partial,
+    env: machineEnvironment(),
+    timeoutMs: INSTALL_TIMEOUT_MS,
+  });
   const require = createRequire(path.join(partial, 'package.json'));
   const { unzipSync } = require('fflate') as {
     unzipSync(zip: Uint8Array, options: object): Record<string, Uint8Array>;
