@@ -57,4 +57,17 @@ describe('The documents', () => {
       assert.ok(all.includes(`${name})`) || all.includes(`${name}#`), name);
     }
   });
+
+  it('say of each alert what it means', async function () {
+    const rules = path.join(PROJECT, 'deploy/prometheus/alerts.yml');
+    const text = await readFile(rules, 'utf8').catch(() => undefined);
+    if (text === undefined) {
+      this.skip();
+    }
+    const alerts = [...text.matchAll(/^\s*-?\s*alert: *(\S+)/gm)].map(([, name]) => name);
+    const guide = await readFile(path.join(PROJECT, 'docs/operating.md'), 'utf8');
+    const [, section = ''] = guide.split('\n## Alerts\n');
+    const headings = [...section.matchAll(/^### (\S+)$/gm)].map(([, name]) => name);
+    assert.deepEqual(headings.sort(), alerts.sort());
+  });
 });
