@@ -2,7 +2,7 @@ import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type Copy, DockerfileParser, From, type Instruction, JSONInstruction } from 'dockerfile-ast';
 import { runCommand } from '../../../src/embedded/run-command.js';
-import { emptyFolder, machineEnvironment, PROJECT } from './folders.js';
+import { emptyFolder, machineEnvironment, PROJECT, remove } from './folders.js';
 
 const STEP_TIMEOUT_MS = 120_000;
 
@@ -36,6 +36,15 @@ interface Stage {
  */
 export async function build(text: string): Promise<Built> {
   const stages = new Map<string, Stage>();
+  try {
+    return await doSteps(text, stages);
+  } catch (error) {
+    await Promise.all([...stages.values()].map(({ root }) => remove(root)));
+    throw error;
+  }
+}
+
+async function doSteps(text: string, stages: Map<string, Stage>): Promise<Built> {
   const start: Partial<Record<'USER' | 'EXPOSE', string>> & {
     ENTRYPOINT: string[];
     CMD: string[];
