@@ -75,6 +75,20 @@ describe('The package as npm publishes it', () => {
     );
   });
 
+  it('is tested on the lines of Node.js that it names', async () => {
+    const { engines } = JSON.parse(await readFile(path.join(PROJECT, 'package.json'), 'utf8'));
+    const named = [...(engines.node as string).matchAll(/\^(\d+)/g)].map(([, line]) => Number(line));
+    const workflow = parse(await readFile(path.join(PROJECT, '.github/workflows/ci.yml'), 'utf8'));
+    const { strategy, steps } = workflow.jobs.test;
+    // Node.js 20 still runs it, but gets no security releases any more.
+    assert.deepEqual(
+      strategy.matrix.node,
+      named.filter((line) => line > 20),
+    );
+    assert.equal(steps.at(-1).run, '.ci/run');
+    assert.ok(named.includes(Number(await readFile(path.join(PROJECT, '.nvmrc'), 'utf8'))));
+  });
+
   it('runs the broker with "npx compose-etcd-broker" in an empty folder', async () => {
     const [etcd] = await availableEtcds();
     const settings = {
