@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parse } from 'yaml';
-import { type Purpose, readConfig } from '../../src/config/config.js';
+import { readConfig } from '../../src/config/config.js';
+import type { Purpose } from '../../src/config/purpose.js';
 import { PROJECT } from './support/folders.js';
 import { manifestsOf } from './support/kubernetes.js';
 
