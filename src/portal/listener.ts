@@ -10,6 +10,7 @@ import { type ClusterState, JsonGateway } from './json/gateway.js';
 import { MAX_BODY_BYTES } from './json/plain-exchange.js';
 import { type Protocol, ProtocolGuesses } from './protocol.js';
 import { readProxyHeader } from './proxied-socket.js';
+import { Strangers } from './strangers.js';
 
 /** How long a client may take to read why its connection ends, in milliseconds. */
 const FAREWELL_MS = 500;
@@ -24,6 +25,8 @@ export interface ListenerOptions {
   readonly tls?: { readonly cert: string; readonly key: string };
   /** Whether a load balancer says who the client is, by the PROXY protocol, version 2. */
   readonly proxyProtocol?: boolean;
+  /** How many connections may be open on which nobody has signed in; see `strangers.ts`. */
+  readonly mostStrangers?: number;
   readonly connected: (connection: InboundConnection) => ConnectionCalls;
   /** For those who ask without a login, see `json/gateway.ts`. */
   readonly clusterState: () => Promise<ClusterState>;
@@ -42,10 +45,18 @@ class ClientConnection implements Peer, InboundConnection {
   calls!: ConnectionCalls;
   carrier!: Carrier;
 
-  constructor(readonly address: string) {}
+  /** @param onSignedIn called when the first tenant is known */
+  constructor(
+    readonly address: string,
+    readonly onSignedIn: () => void,
+  ) {}
 
   get peer(): string {
     return this.address;
+  }
+
+  signedIn(): void {
+    this.onSignedIn();
   }
 
   close(): void {
@@ -64,11 +75,13 @@ export class Listener {
   readonly #connections = new Connections();
   readonly #http1 = new Http1Connections(this.#connections.budget, { maxBodyBytes: MAX_BODY_BYTES });
   readonly #guesses = new ProtocolGuesses();
+  readonly #strangers: Strangers;
   readonly #gateway: JsonGateway;
   readonly #grpc: GrpcServer;
 
   constructor(readonly options: ListenerOptions) {
-    const { tls, clusterState } = options;
+    const { tls, clusterState, mostStrangers } = options;
+    this.#strangers = new Strangers(mostStrangers);
     this.#gateway = new JsonGateway({ clusterState });
     this.#grpc = new GrpcServer({
       onCall: (call) => (call.peer as ClientConnection).calls.accept(call),
@@ -80,6 +93,8 @@ export class Listener {
     this.#server = options.proxyProtocol
       ? createServer((socket) => void this.#acceptProxied(socket))
       : (this.#tls ?? createServer((socket) => this.#serve(socket)));
+    // With TLS this comes before the handshake, which strangers may leave half done.
+    this.#server.on('connection', (socket: Socket) => this.#strangers.add(nameOf(socket), socket));
   }
 
   #tlsServer(tls: NonNullable<ListenerOptions['tls']>): TlsServer {
@@ -155,7 +170,9 @@ export class Listener {
   }
 
   #carry(socket: Socket, protocol: Protocol): void {
-    const client = new ClientConnection(this.#clients.get(nameOf(socket)) ?? socket.remoteAddress ?? '');
+    const name = nameOf(socket);
+    const address = this.#clients.get(name) ?? socket.remoteAddress ?? '';
+    const client = new ClientConnection(address, () => this.#strangers.signedIn(name));
     client.calls = this.options.connected(client);
     const onClose = () => client.calls.closed();
     client.carrier =

@@ -4,7 +4,7 @@ import { type CertificateSource, watchCertificate } from './tls.js';
 
 export interface StartOptions
   extends PortalOptions,
-    Pick<ListenerOptions, 'host' | 'port' | 'proxyProtocol'> {
+    Pick<ListenerOptions, 'host' | 'port' | 'proxyProtocol' | 'mostStrangers'> {
   /** Without one, plain HTTP/2. */
   readonly certificate?: CertificateSource;
   /** How often the source is asked, in milliseconds; given by tests. */
@@ -36,6 +36,7 @@ export async function startPortal(options: StartOptions): Promise<RunningPortal>
     log,
     ...(options.host === undefined ? {} : { host: options.host }),
     ...(tls === undefined ? {} : { tls }),
+    ...(options.mostStrangers === undefined ? {} : { mostStrangers: options.mostStrangers }),
     proxyProtocol: options.proxyProtocol ?? false,
     connected: (connection) => portal.connected(connection),
     clusterState: () => portal.clusterState(),

@@ -109,6 +109,7 @@ export class Dispatch implements ConnectionCalls, Held {
       return refusal(refused);
     }
     this.#tenants.add(active);
+    this.connection.signedIn();
     active.held.add(this);
     return undefined;
   }

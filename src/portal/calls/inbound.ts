@@ -2,6 +2,8 @@
 export interface InboundConnection {
   /** The client's address. */
   readonly peer: string;
+  /** A tenant has signed in on it. */
+  signedIn(): void;
   /** Ends it, after what its calls were ended with. */
   close(reason: string): void;
 }

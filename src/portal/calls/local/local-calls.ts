@@ -50,10 +50,12 @@ export class LocalCalls {
     }
   }
 
-  authenticate(inbound: InboundCall, { peer }: InboundConnection): InboundHandlers {
-    return this.#begin(authenticate, inbound, undefined, (request, signal) =>
-      this.parts.authenticate.answer(request, peer, signal),
-    );
+  authenticate(inbound: InboundCall, connection: InboundConnection): InboundHandlers {
+    return this.#begin(authenticate, inbound, undefined, async (request, signal) => {
+      const answer = await this.parts.authenticate.answer(request, connection.peer, signal);
+      connection.signedIn();
+      return answer;
+    });
   }
 
   /** @param active undefined for MemberList without a token */
