@@ -9,7 +9,7 @@ const HELP = `Usage: compose-etcd-broker [command] [options]
 
 Commands (settings come from the environment, as for the broker itself):
   serve        runs the broker (also without a command)
-  portal       runs one portal before a cluster of yours, see PORTAL_… in the README
+  portal       runs one portal before a cluster of yours, see PORTAL_… in docs/settings.md
   portal-access  makes the portals' etcd user with the broker's settings, and prints what to set
   bind <name>  makes an instance and a binding through a running broker and prints the credentials; has a --help
   check        compares the cluster with the broker's records and prints what differs
