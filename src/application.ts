@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { type BrokerAccess, brokerAccess, describeCluster, openCluster, tenantsAddress } from './backing.js';
 import { FIRST_CLUSTER } from './broker/model.js';
 import { Recovery } from './broker/operations/recovery.js';
@@ -57,8 +56,6 @@ export interface Application {
   names: CredentialsName;
   /** Those that this broker runs itself. */
   portals?: OwnPortals;
-  /** Path of the embedded authority's certificate, where credentials name that one. */
-  caFile?: string;
   /** Stops listening, lets what runs end, leaves the rest for whoever takes over. */
   stop(): Promise<void>;
 }
@@ -206,9 +203,6 @@ export async function startApplication(
       endpoints: service.endpoints,
       names: service.names,
       ...(portals === undefined ? {} : { portals }),
-      ...(embedded !== undefined && service.caCertificate === embedded.caCertificate
-        ? { caFile: path.join(config.dataDir, 'certificates', 'ca.pem') }
-        : {}),
       stop: () => unwind(undo, log),
     };
   } catch (error) {

@@ -5,7 +5,12 @@ import type { BrokerCredentials, Config } from './config/config.js';
 import type { Sealer } from './credentials/seal.js';
 import { type EmbeddedCluster, startEmbeddedCluster } from './embedded/embedded-cluster.js';
 import { findEtcd } from './embedded/etcd-binary.js';
-import { type KeptSecret, keptBrokerPassword, keptEncryptionKey } from './embedded/kept-secrets.js';
+import {
+  EMBEDDED_USERNAME,
+  type KeptSecret,
+  keptBrokerPassword,
+  keptEncryptionKey,
+} from './embedded/kept-secrets.js';
 import { type ClusterAddress, type EtcdClient, within } from './etcd/client.js';
 import type { Logger } from './observability/log.js';
 import type { OsbContext } from './osb/context.js';
@@ -14,7 +19,6 @@ import { sharedAuthority } from './portal/authority.js';
 import { PortalRecords } from './portal/portal-records.js';
 
 const STATUS_TIMEOUT_MS = 5_000;
-const EMBEDDED_USERNAME = 'broker';
 const PACKAGE_ROOT = path.resolve(import.meta.dirname, '..', '..');
 
 /** A cluster that is ready for use, and how to end it if it is the broker's own. */

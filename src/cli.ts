@@ -9,8 +9,9 @@ const HELP = `Usage: compose-etcd-broker [command] [options]
 
 Commands (settings come from the environment, as for the broker itself):
   serve        runs the broker (also without a command)
-  portal       runs one portal before a cluster of yours, see PORTAL_… in the README
+  portal       runs one portal before a cluster of yours, see PORTAL_… in docs/settings.md
   portal-access  makes the portals' etcd user with the broker's settings, and prints what to set
+  bind <name>  makes an instance and a binding through a running broker and prints the credentials; has a --help
   check        compares the cluster with the broker's records and prints what differs
                  --repair   repairs it, after asking
                  --all      tries every credential, not only 1,000 of them
@@ -36,6 +37,9 @@ const COMMANDS = {
 };
 
 async function main(args: string[]): Promise<number | undefined> {
+  if (args[0] === 'bind') {
+    return await runBind(args.slice(1));
+  }
   let parsed: ReturnType<typeof parse>;
   try {
     parsed = parse(args);
@@ -90,6 +94,30 @@ async function main(args: string[]): Promise<number | undefined> {
   }
 }
 
+/** `bind` has options of its own, and needs no cluster but a broker. */
+async function runBind(args: string[]): Promise<number> {
+  const { BIND_HELP, bindOptions } = await import('./cli/bind/options.js');
+  let options: ReturnType<typeof bindOptions>;
+  try {
+    options = bindOptions(args);
+  } catch (error) {
+    return wrong((error as Error).message, BIND_HELP);
+  }
+  if (options === undefined) {
+    process.stdout.write(BIND_HELP);
+    return 0;
+  }
+  const { bind } = await import('./cli/bind/bind.js');
+  const note = (line: string) => process.stderr.write(`${printable(line)}\n`);
+  try {
+    await bind(process.env, options, { out: (text) => process.stdout.write(text), note });
+    return 0;
+  } catch (error) {
+    note((error as Error).message);
+    return 1;
+  }
+}
+
 function parse(args: string[]) {
   const flag = { type: 'boolean', default: false } as const;
   return parseArgs({
@@ -112,8 +140,8 @@ function explain(error: Error): string {
     : error.message;
 }
 
-function wrong(message: string): number {
-  process.stderr.write(`${printable(message)}\n\n${HELP}`);
+function wrong(message: string, help = HELP): number {
+  process.stderr.write(`${printable(message)}\n\n${help}`);
   return 2;
 }
 

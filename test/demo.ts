@@ -1,7 +1,9 @@
-// `npm run demo`: the whole story on a broker of its own, unattended, in a few seconds.
+// `npm run demo`: the whole story on a broker of its own, unattended, in a few seconds. With `-- --keep` an example
+// application then runs on that broker until Ctrl-C.
 import { randomUUID } from 'node:crypto';
 import type { Etcd3 } from 'etcd3';
 import { type BrokerProcess, brokerProcess } from './support/broker-process.js';
+import { ExampleApplication } from './support/example.js';
 import { type Credentials, connect } from './support/tenant.js';
 
 const startedAt = performance.now();
@@ -99,6 +101,9 @@ async function story(broker: BrokerProcess): Promise<void> {
     const again = await broker.deprovision(instance);
     expect(again.status === 410, `the instance is still there: the broker answered ${again.status}`);
   });
+}
+
+async function end(broker: BrokerProcess): Promise<void> {
   await timed('stop the broker and its etcd', async () => {
     const { code } = await broker.end('SIGTERM');
     expect(code === 0, `the broker ended with status ${code}`);
@@ -106,9 +111,30 @@ async function story(broker: BrokerProcess): Promise<void> {
   });
 }
 
+/** Shows a newcomer something, and resolves when the example ends: it gets Ctrl-C from the terminal as well. */
+async function keep(broker: BrokerProcess): Promise<void> {
+  const instance = randomUUID();
+  await broker.provision(instance);
+  const { status, body } = await broker.bind(instance, 'words');
+  expect(status === 201, `the broker answered ${status}: ${body?.description}`);
+  example = await timed('start the example application', () => ExampleApplication.start(body.credentials));
+  console.log(`\nOpen ${example.url} in a browser. Its code is in examples/words. Ctrl-C ends all.`);
+  step = 'run the example application';
+  const code = await example.ended;
+  expect(code === 0, `the example ended with status ${code}: ${example.output.trim()}`);
+}
+
+const wrong = process.argv.slice(2).find((argument) => argument !== '--keep');
+if (wrong !== undefined) {
+  console.error(`The demo does not know "${wrong}". Usage: npm run demo [-- --keep]`);
+  process.exit(2);
+}
+const isKept = process.argv.includes('--keep');
+let example: ExampleApplication | undefined;
 const broker = await brokerProcess({ PORTAL: 'on' });
 let cleaning: Promise<void> | undefined;
-const cleanUp = (): Promise<void> => {
+const cleanUp = async (): Promise<void> => {
+  await example?.stop();
   for (const client of clients.splice(0)) {
     client.close();
   }
@@ -117,13 +143,20 @@ const cleanUp = (): Promise<void> => {
 };
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, async () => {
-    console.error(`Interrupted at: ${step}`);
+    const isEnd = example !== undefined;
+    if (!isEnd) {
+      console.error(`Interrupted at: ${step}`);
+    }
     await cleanUp();
-    process.exit(1);
+    process.exit(isEnd ? 0 : 1);
   });
 }
 try {
   await story(broker);
+  if (isKept) {
+    await keep(broker);
+  }
+  await end(broker);
   console.log(`${String(Math.round(performance.now() - startedAt)).padStart(6)} ms  in all`);
 } catch (error) {
   if (cleaning === undefined) {

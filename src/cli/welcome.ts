@@ -1,4 +1,9 @@
+import path from 'node:path';
 import type { Application } from '../application.js';
+import { shellWord } from './shell.js';
+
+/** Where `bind` expects the broker. */
+const USUAL_URL = 'http://localhost:8080';
 
 /** What a person who has started the broker wants to know next. The password is shown when it was made just now. */
 export function welcome(application: Application, cluster: 'embedded' | 'external'): string[] {
@@ -26,17 +31,20 @@ export function welcome(application: Application, cluster: 'embedded' | 'externa
     'Look at its catalog:',
     `  curl -u ${user}:${password} -H 'X-Broker-API-Version: 2.17' ${url}/v2/catalog`,
   );
-  if (application.caFile !== undefined) {
-    lines.push(
-      "Try an etcd of a binding's own, with the user and password of its credentials:",
-      `  ETCDCTL_API=3 etcdctl --endpoints=${endpoints.join(',')} --cacert=${shellWord(application.caFile)} --user="$ETCD_USER:$ETCD_PASSWORD" put hello world`,
-    );
-  }
-  lines.push('');
+  // Where bind looks by itself need not be said.
+  const folder = keptPassword && path.dirname(keptPassword.file);
+  const settings = [
+    ...(url === USUAL_URL ? [] : [`BROKER_URL=${url} `]),
+    ...(folder === undefined
+      ? [`BROKER_USERNAME=${user} BROKER_PASSWORD=${password} `]
+      : path.resolve(folder) === path.resolve('data')
+        ? []
+        : [`DATA_DIR=${shellWord(folder)} `]),
+  ];
+  lines.push(
+    'Without a platform, make an etcd of your own and print its credentials (--help tells the other forms):',
+    `  ${settings.join('')}npx compose-etcd-broker bind my-etcd --output etcdctl`,
+    '',
+  );
   return lines;
-}
-
-/** A text as one word for a shell, quoted where it needs that. */
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -22,6 +22,9 @@ interface Kind {
   remedy?: string;
 }
 
+/** The user that goes with the kept password, where none is configured. */
+export const EMBEDDED_USERNAME = 'broker';
+
 const BROKER_PASSWORD: Kind = { file: 'broker-password', form: /^\S{12,}$/, make: newPassword };
 const ROOT_PASSWORD: Kind = {
   file: 'etcd-root-password',
@@ -65,6 +68,14 @@ export async function keptEncryptionKey(dataDir: string): Promise<EncryptionKey>
 export async function presentEncryptionKey(dataDir: string): Promise<EncryptionKey | undefined> {
   const secret = await read(dataDir, ENCRYPTION_KEY);
   return secret && encryptionKey(secret);
+}
+
+/**
+ * The password for the platform, for tools beside a broker: undefined when there is none.
+ * @throws Error with one line when the file is damaged
+ */
+export function presentBrokerPassword(dataDir: string): Promise<Secret | undefined> {
+  return read(dataDir, BROKER_PASSWORD);
 }
 
 function newPassword(): string {
