@@ -1,5 +1,6 @@
 // Messages at random, for fast-check: whole and sound ones by their definitions, and what is left of them after blows.
 import fc from 'fast-check';
+import { enums } from '../../src/etcd/messages/enums.js';
 import { prefix, TAG } from './model.js';
 import { definitionOf, encode, type Fields, isEnum, isMessage, type Value } from './protobuf.js';
 
@@ -17,10 +18,12 @@ const someContent = content.filter((value) => value.length > 0);
 const lease = fc.oneof(fc.constant(0n), fc.bigInt({ min: 1n, max: 0xffff_ffffn }), int64);
 const newLease = fc.oneof(fc.constant(0n), fc.bigInt({ min: 1n, max: 0xffff_ffffn }));
 
+const highestOf = (type: string) => Math.max(...Object.values(enums[type as keyof typeof enums]));
+
 type Side = 'request' | 'response';
 
 function scalar(name: string, field: string, type: string, side: Side): fc.Arbitrary<Value> {
-  if (isEnum(type)) return fc.bigInt({ min: 0n, max: 4n });
+  if (isEnum(type)) return fc.bigInt({ min: 0n, max: side === 'request' ? BigInt(highestOf(type)) : 4n });
   if (type === 'bool') return fc.boolean();
   if (type === 'string') return fc.string({ unit: 'grapheme', maxLength: 8 });
   if (type === 'bytes') {

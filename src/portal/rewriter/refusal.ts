@@ -50,5 +50,6 @@ export const refusals = {
   oneof: malformed('two members of one oneof are given'),
   bool: malformed('a bool is neither 0 nor 1'),
   enumeration: malformed('an enumeration has more than 32 bits'),
+  unknownValue: malformed('an enumeration has a value that is not known'),
   utf8: malformed('a string holds invalid UTF-8'),
 } as const;

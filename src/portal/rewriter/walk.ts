@@ -64,12 +64,13 @@ export abstract class Walker extends Reader {
           break;
         case Op.Enum:
           if (wireType !== VARINT) throw refusals.wireType;
-          this.enumeration(end);
+          this.enumeration(end, rule.highest[slot] as number);
           this.plan.copy(start, this.position);
           break;
         case Op.Enums:
-          if (wireType === BYTES) this.packedEnumerations(this.length(end) + this.position);
-          else if (wireType === VARINT) this.enumeration(end);
+          if (wireType === BYTES)
+            this.packedEnumerations(this.length(end) + this.position, rule.highest[slot] as number);
+          else if (wireType === VARINT) this.enumeration(end, rule.highest[slot] as number);
           else throw refusals.wireType;
           this.plan.copy(start, this.position);
           break;

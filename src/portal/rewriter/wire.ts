@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { ANY } from '../table/ops.js';
 import { refusals } from './refusal.js';
 
 /** Protocol Buffers' wire types that are in use. */
@@ -81,14 +82,15 @@ export class Reader {
   }
 
   /** An enumeration: 32 bits with a sign, which are written as 64. */
-  protected enumeration(end: number): void {
+  protected enumeration(end: number, highest: number): void {
     this.varint(end);
     if (this.high !== this.low >> 31) throw refusals.enumeration;
+    if (highest !== ANY && this.low >>> 0 > highest) throw refusals.unknownValue;
   }
 
   /** Enumerations in one field (packed), up to `end`. */
-  protected packedEnumerations(end: number): void {
-    while (this.position < end) this.enumeration(end);
+  protected packedEnumerations(end: number, highest: number): void {
+    while (this.position < end) this.enumeration(end, highest);
   }
 
   /** `length` bytes at the position, which must be UTF-8 (as Go's proto3 demands). */

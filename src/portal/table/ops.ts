@@ -25,3 +25,6 @@ export enum Op {
   WatchId,
   Identity,
 }
+
+/** As the highest value of an enumeration: all are allowed. */
+export const ANY = 0x7fff_ffff;

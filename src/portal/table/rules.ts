@@ -3,7 +3,7 @@ import { enums } from '../../etcd/messages/enums.js';
 import { messages } from './definitions.js';
 import { fields, type TabledMessage } from './fields.js';
 import type { FieldKind } from './kinds.js';
-import { Op } from './ops.js';
+import { ANY, Op } from './ops.js';
 
 export type Direction = 'request' | 'response';
 
@@ -43,6 +43,8 @@ export interface MessageRule {
   readonly ops: Uint8Array;
   /** By slot: the bits of the slots that may not have been seen before this field. */
   readonly excludes: Int32Array;
+  /** By slot: the highest value that an enumeration may have. Etcd ends with a panic over a sort target it does not know. */
+  readonly highest: Int32Array;
   /** By slot: the rule of a nested message. */
   readonly children: (MessageRule | undefined)[];
   /** The bit of the message's key, or 0; and whether an empty one stands for `\0`. */
@@ -74,6 +76,7 @@ export function messageRule(name: string, direction: Direction): MessageRule {
     effect: effects[name] ?? 'none',
     ops: new Uint8Array(SLOTS + 1),
     excludes: new Int32Array(SLOTS),
+    highest: new Int32Array(SLOTS),
     children: new Array(SLOTS).fill(undefined),
     keyBit: 0,
     keyMayBeEmpty: false,
@@ -94,6 +97,7 @@ export function messageRule(name: string, direction: Direction): MessageRule {
     if (slot === SLOTS || kind === undefined) throw new Error(`No rule for ${name}.${field}`);
     const op = opOf(kind, type, group === 'repeated', direction);
     rule.ops[slot] = op;
+    if (op === Op.Enum || op === Op.Enums) rule.highest[slot] = highestOf(type, direction);
     if (kind === 'nested') rule.children[slot] = messageRule(type, direction);
     if (group === undefined) rule.excludes[slot] = bit;
     else if (group !== 'repeated') groups.set(group, (groups.get(group) ?? 0) | bit);
@@ -109,6 +113,12 @@ export function messageRule(name: string, direction: Direction): MessageRule {
     for (let slot = 0; slot < SLOTS; slot++) if ((mask & (1 << slot)) !== 0) rule.excludes[slot] = mask;
   if (name === 'RequestOp') rule.oneof = groups.get('request') ?? 0;
   return rule;
+}
+
+/** What etcd answers may be of a later version. */
+function highestOf(type: string, direction: Direction): number {
+  const values: { readonly [name: string]: number } = enums[type as keyof typeof enums];
+  return direction === 'response' ? ANY : Math.max(...Object.values(values));
 }
 
 function isTabled(name: string): name is TabledMessage {

@@ -66,6 +66,15 @@ for (const { version, path } of await availableEtcds()) {
 
     afterEach(unharmed);
 
+    it('a sort target that etcd does not know, over which it would end with a panic', async () => {
+      const request_range = { key: ZERO, range_end: ZERO, sort_target: 5 };
+      const MALFORMED = /^3 etcdserver: malformed request: an enumeration/;
+      assert.match(await attacker.refusal('KV/Range', request_range), MALFORMED);
+      const txn = { compare: [], success: [{ request_range }], failure: [] };
+      assert.match(await attacker.refusal('KV/Txn', txn), MALFORMED);
+      await unharmed();
+    });
+
     it('Range, Put, DeleteRange and Txn mean the own keys, whatever their names', async () => {
       assert.equal((await attacker.call('KV/Range', { key: full() })).count, '0');
       const all = await attacker.call('KV/Range', { key: ZERO, range_end: ZERO });
