@@ -10,12 +10,13 @@ import { RawClient } from '../support/raw-client.js';
 import { programs } from './program.js';
 import { World } from './world.js';
 
-/** `DIFFERENTIAL_SECONDS=600` runs longer, on each version; `SEED` repeats a run. */
+/** The same programs each time; others, and longer on each version, with `DIFFERENTIAL_SECONDS=600 SEED=2`. */
 const SECONDS = Number(process.env.DIFFERENTIAL_SECONDS ?? 10);
+const MOST_PROGRAMS = process.env.DIFFERENTIAL_SECONDS === undefined ? 200 : Number.POSITIVE_INFINITY;
 /** So long a program that fails is made smaller. */
 const SMALLER_MS = 10_000;
 const NEIGHBOUR_PAUSE_MS = 2;
-const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+const seed = Number(process.env.SEED ?? 1);
 
 for (const binary of await availableEtcds()) {
   describe(`Random programs through a portal and on a bare etcd ${binary.version}`, () => {
@@ -76,7 +77,7 @@ for (const binary of await availableEtcds()) {
         assert.deepEqual(got, expected);
       };
       console.log(`      seed ${seed} (SEED=${seed} repeats the programs)`);
-      for (; performance.now() < endAt; count += 1) {
+      for (; performance.now() < endAt && count < MOST_PROGRAMS; count += 1) {
         const program = sample();
         try {
           await differs(program);

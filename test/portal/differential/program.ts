@@ -188,4 +188,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-export const programs = fc.array(step, { minLength: 5, maxLength: 40, size: 'max' });
+export const programs = fc
+  .array(step, { minLength: 5, maxLength: 40, size: 'max' })
+  .map((steps) => withoutOldValues(steps));
+
+/** A tenant's compaction leaves what came before to watches that ask for `prev_kv`; see PORTAL.md. */
+function withoutOldValues(steps: Step[]): Step[] {
+  const compaction = steps.findIndex((one) => one.do === 'compact');
+  return steps.map((one, index) =>
+    one.do === 'watch' && compaction >= 0 && index > compaction
+      ? { ...one, request: { ...one.request, prev_kv: false } }
+      : one,
+  );
+}

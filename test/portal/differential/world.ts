@@ -292,6 +292,9 @@ export class World {
       if (name === 'lease' || name === 'ID') {
         return leases.get(value as string) ?? (value === '0' || value === NO_LEASE ? value : 'another');
       }
+      if (name === 'keys' && Array.isArray(value)) {
+        return [...(value as string[])].sort(); // etcd tells a lease's keys in no order
+      }
       if (name === 'leases') {
         return (value as { ID: string }[]).map(({ ID }) => ID).sort();
       }
