@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { SealError } from '../broker/errors.js';
 import type { ClusterAddress } from '../etcd/client.js';
 import { EtcdClient } from '../etcd/client.js';
 import type { Logger } from '../observability/log.js';
@@ -90,7 +91,20 @@ export class Portal {
         budgets,
         {
           prefix: TOKEN_KEY,
-          put: ({ value }) => tokens.changeKey(openTokenKey(value, seals)),
+          put: ({ value }) => {
+            try {
+              tokens.changeKey(openTokenKey(value, seals));
+            } catch (error) {
+              if (!(error instanceof SealError)) {
+                throw error;
+              }
+              // Sealed anew under a key that this portal has not been given yet. What is sealed has not changed.
+              log.error(
+                { reason: error.message },
+                'The key of the tokens can not be read; the one before is kept',
+              );
+            }
+          },
           remove: () => undefined,
         },
       ],

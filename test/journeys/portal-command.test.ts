@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -52,6 +54,29 @@ describe('compose-etcd-broker portal', () => {
     return client;
   };
 
+  /** HTTP/JSON at the first portal, trusting nothing but the authority of the credentials. */
+  const gateway = (address: string, body: object, token?: string) =>
+    new Promise<{ token?: string; kvs?: { value: string }[] }>((resolve, reject) => {
+      const options = {
+        method: 'POST',
+        ca: Buffer.from(credentials.ca_certificate_base64, 'base64'),
+        agent: false,
+        timeout: 5_000,
+        ...(token === undefined ? {} : { headers: { authorization: token } }),
+      };
+      const url = new URL(address, new URL(credentials.uri).origin);
+      const asked = request(url, options, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve(JSON.parse(text)));
+      });
+      asked.on('timeout', () => asked.destroy(new Error('No answer')));
+      asked.on('error', reject);
+      asked.end(JSON.stringify(body));
+    });
+
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'compose-etcd-broker-test-'));
     etcd = await OperatorEtcd.start();
@@ -93,7 +118,7 @@ describe('compose-etcd-broker portal', () => {
   it('fails over when one is killed, and back when it returns', async () => {
     const both = open(credentials.uri, credentials.uri_direct_1 as string);
     await both.put(KEY).value('before');
-    assert.equal(await portals[0]?.end('SIGKILL'), 'SIGKILL');
+    assert.equal(await byPort.get(ports[0] as number)?.end('SIGKILL'), 'SIGKILL');
     await eventually(async () => both.put(KEY).value('after').exec());
     await startPortal(ports[0] as number);
     const first = open(credentials.uri);
@@ -201,6 +226,41 @@ describe('compose-etcd-broker portal', () => {
       seen,
       Array.from({ length: count }, (_, index) => `rolling/${index}`),
     );
+  });
+
+  it('knows its tokens and its authority after their key was rotated', async () => {
+    const { BROKER_ENCRYPTION_KEY: older = '' } = settings;
+    const newer = randomBytes(32).toString('base64');
+    const root = {
+      ...etcd.settings,
+      PORTAL: 'on',
+      PORTAL_ENDPOINTS: settings.PORTAL_ENDPOINTS as string,
+      BROKER_USERNAME: 'platform',
+      BROKER_PASSWORD: 'a-long-password',
+    };
+    const { token } = await gateway('/v3/auth/authenticate', {
+      name: credentials.username,
+      password: credentials.password,
+    });
+    const resealed = await runCli(['reseal', '--json'], {
+      ...root,
+      BROKER_ENCRYPTION_KEY: `${newer},${older}`,
+    });
+    assert.equal(resealed.code, 0, resealed.stderr);
+    for (const port of ports.slice(0, 2)) {
+      assert.equal(await byPort.get(port)?.end('SIGTERM'), 0);
+      await startPortal(port, { BROKER_ENCRYPTION_KEY: newer });
+    }
+    await open(credentials.uri).put(KEY).value('after');
+    const { kvs } = await gateway(
+      '/v3/kv/range',
+      { key: Buffer.from(KEY).toString('base64') },
+      String(token),
+    );
+    assert.equal(kvs?.[0]?.value, Buffer.from('after').toString('base64'));
+    const stale = await runCli(['portal'], { ...settings, PORTAL_LISTEN: '127.0.0.1:0' });
+    assert.equal(stale.code, 1);
+    assert.match(stale.stderr, /BROKER_ENCRYPTION_KEY/);
   });
 
   it('reports all mistakes in its settings at once', async () => {

@@ -6,7 +6,11 @@ import { Walker } from './walk.js';
 import { BYTES, VARINT } from './wire.js';
 
 class ResponseWalker extends Walker {
+  /** The header that is being read has the ids of the cluster and the member. Those within a transaction have none. */
+  #hasIdentity = false;
+
   strip(rule: MessageRule, message: Buffer, scope: Scope): Buffer {
+    this.#hasIdentity = false;
     try {
       return this.run(rule, message, scope);
     } catch (error) {
@@ -29,6 +33,7 @@ class ResponseWalker extends Walker {
     switch (op) {
       case Op.Identity:
         if (this.scope.identity === undefined) this.plan.copy(start, this.position);
+        this.#hasIdentity = true;
         return true;
       case Op.Lease:
         if (this.high === this.scope.leaseTag && this.low !== 0) this.plan.number(tag, this.low);
@@ -65,8 +70,11 @@ class ResponseWalker extends Walker {
     const wanted = rule.keyBit | rule.nameBit;
     if ((present & wanted) !== wanted) throw new Leak(`A key is missing in ${rule.name}`);
     if (rule.name === 'LeaseStatus' && present === 0) this.leaveOut = true;
-    if (rule.name === 'ResponseHeader' && this.scope.identity !== undefined)
-      this.plan.identity(this.scope.identity.length);
+    if (rule.name === 'ResponseHeader') {
+      if (this.scope.identity !== undefined && this.#hasIdentity)
+        this.plan.identity(this.scope.identity.length);
+      this.#hasIdentity = false;
+    }
   }
 }
 

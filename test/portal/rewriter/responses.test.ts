@@ -126,6 +126,11 @@ describe('stripping of responses', () => {
     assert.deepEqual(strip('PutResponse', { header }, withIdentity).header, seen);
     assert.deepEqual(strip('RangeResponse', { header, kvs: [{ key }] }, withIdentity).header, seen);
     assert.equal(strip('RangeResponse', { count: 1n }, withIdentity).header, null);
+    // Within a transaction etcd tells the revision alone, and so does the portal.
+    const nested = { response_range: { header: { revision: 3n } } };
+    const { responses } = strip('TxnResponse', { header, responses: [nested] }, withIdentity);
+    const of = (responses as { response_range: { header: object } }[])[0]?.response_range.header;
+    assert.deepEqual(of, { cluster_id: '0', member_id: '0', revision: '3', raft_term: '0' });
   });
 
   it('leaves out what a newer etcd adds', () => {
