@@ -3,35 +3,50 @@ import { median, timed } from '../statistics.js';
 import type { House } from './house.js';
 
 /** What one tenant does at full speed. */
-const FULL_SPEED = { way: 'portal', calls: ['get', 'put'], atOnce: 128, connections: 1 } as const;
+const FULL_SPEED = { calls: ['get', 'put'], atOnce: 128, connections: 1 } as const;
 /** What the other tenant does, whose times are measured. */
-const MODEST = { way: 'portal', calls: ['get', 'put'], atOnce: 2, connections: 1 } as const;
+const MODEST = { calls: ['get', 'put'], atOnce: 2, connections: 1 } as const;
 
-/** The p99 of a tenant's calls alone and while another goes at full speed, in turns. */
-export async function measureFairness(
+interface FairEffort {
+  fairCycles: number;
+  fairMs: number;
+}
+
+/** The p99 of a tenant's calls alone and while another goes at full speed, in turns; and the same without a portal. */
+export async function measureFairness(house: House, effort: FairEffort): Promise<Row[]> {
+  return [await fairness(house, 'portal', effort), await fairness(house, 'direct', effort)];
+}
+
+async function fairness(
   { load, other }: House,
-  { fairCycles, fairMs }: { fairCycles: number; fairMs: number },
+  way: 'portal' | 'direct',
+  { fairCycles, fairMs }: FairEffort,
 ): Promise<Row> {
   const alone: number[] = [];
   const beside: number[] = [];
-  await Promise.all([load.run({ ...FULL_SPEED, ms: fairMs }), other.run({ ...MODEST, ms: fairMs })]);
+  const [busy, modest] = [
+    { ...FULL_SPEED, way },
+    { ...MODEST, way },
+  ];
+  await Promise.all([load.run({ ...busy, ms: fairMs }), other.run({ ...modest, ms: fairMs })]);
   for (let cycle = 0; cycle < fairCycles; cycle += 1) {
-    alone.push((await other.run({ ...MODEST, ms: fairMs })).p99);
+    alone.push((await other.run({ ...modest, ms: fairMs })).p99);
     // The load begins first and ends last.
     const [, { p99 }] = await Promise.all([
-      load.run({ ...FULL_SPEED, ms: fairMs + 400 }),
-      after(200, () => other.run({ ...MODEST, ms: fairMs })),
+      load.run({ ...busy, ms: fairMs + 400 }),
+      after(200, () => other.run({ ...modest, ms: fairMs })),
     ]);
     beside.push(p99);
   }
   const ratio = median(beside.map((time, cycle) => time / (alone[cycle] as number)));
   return {
-    what: `a tenant's p99 (gets and puts, ${MODEST.atOnce} at once) while another has ${FULL_SPEED.atOnce} at once`,
+    what: `a tenant's p99 (gets and puts, ${MODEST.atOnce} at once) while another has ${FULL_SPEED.atOnce} at once${way === 'direct' ? ', both at etcd itself' : ''}`,
     measured: ms(median(beside)),
     floor: `${ms(median(alone))} (alone)`,
     figure: times(ratio),
-    reach: 'at most 1.5 times',
-    isReached: ratio <= 1.5,
+    ...(way === 'direct'
+      ? { reach: 'none', isReached: true }
+      : { reach: 'at most 1.5 times', isReached: ratio <= 1.5 }),
     floorSpread: spread(alone),
   };
 }
@@ -61,7 +76,7 @@ export async function measureBinds(
     let isOver = false;
     const running = (async () => {
       while (!isOver) {
-        await load.run({ ...FULL_SPEED, atOnce: 32, ms: 300 });
+        await load.run({ ...FULL_SPEED, way: 'portal', atOnce: 32, ms: 300 });
       }
     })();
     try {
