@@ -27,11 +27,13 @@ import type { OsbContext } from './osb/context.js';
 import { createApp } from './osb/http/app.js';
 import { HttpServer } from './osb/http/server.js';
 import { OwnPortals } from './own-portals.js';
+import { portalMetrics } from './portal/metrics/prometheus.js';
 import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
+import { packageVersion } from './version.js';
 
 /** How long a stopping broker waits for what runs, in milliseconds. Kubernetes kills it after 30 s by default. */
 const DRAIN_MS = 20_000;
@@ -71,7 +73,7 @@ export async function startApplication(
   say: (line: string) => void,
 ): Promise<Application> {
   const catalog = loadCatalog(config.catalogPath);
-  const metrics = new Metrics();
+  const metrics = new Metrics(await packageVersion());
   let made: Promise<BrokerAccess> | undefined;
   const prepareAccess = () => {
     made ??= brokerAccess(config);
@@ -119,10 +121,15 @@ export async function startApplication(
     const seals = new Sealer(access.encryptionKeys);
     await keyCheck.verify(seals);
     const session = new Session(client, log);
-    const store = new RecordStore(client, new HistoryLease(client), session, (kind, state) => {
-      metrics.operation(kind, state);
-      readiness.wrote();
-    });
+    const store = new RecordStore(
+      client,
+      new HistoryLease(client),
+      session,
+      ({ kind, state, started_at, finished_at = started_at }) => {
+        metrics.operation(kind, state, (Date.parse(finished_at) - Date.parse(started_at)) / 1_000);
+        readiness.wrote();
+      },
+    );
     const records = withDomainErrors(store);
     const readiness = new ReadinessCheck(
       client,
@@ -161,7 +168,11 @@ export async function startApplication(
       log,
       metrics,
       readiness,
-      refreshCounts: async () => metrics.setCounts(await store.counts(within(COUNT_TIMEOUT_MS))),
+      refreshMetrics: async () => {
+        metrics.setCertificates((await embedded?.certificateExpiries()) ?? []);
+        metrics.setCounts(await store.counts(within(COUNT_TIMEOUT_MS)));
+      },
+      portalMetrics: async () => (portals === undefined ? '' : portalMetrics(await portals.tell())),
     });
     await cluster.alarms.start();
     undo.push(() => cluster.alarms.stop());

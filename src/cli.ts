@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { ClusterUnavailable } from './broker/errors.js';
 import { printable, terminal } from './cli/output.js';
 import { EtcdError } from './etcd/errors.js';
+import { packageVersion } from './version.js';
 
 const HELP = `Usage: compose-etcd-broker [command] [options]
 
@@ -53,7 +53,7 @@ async function main(args: string[]): Promise<number | undefined> {
     return 0;
   }
   if (values.version) {
-    process.stdout.write(`${await version()}\n`);
+    process.stdout.write(`${await packageVersion()}\n`);
     return 0;
   }
   if (rest.length > 0) {
@@ -125,11 +125,6 @@ function parse(args: string[]) {
     allowPositionals: true,
     options: { help: flag, version: flag, json: flag, repair: flag, yes: flag, all: flag },
   });
-}
-
-async function version(): Promise<string> {
-  const file = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
 }
 
 /** etcd's own words say neither that they are etcd's nor how they came here. */

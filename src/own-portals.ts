@@ -9,6 +9,7 @@ import { keptPorts } from './embedded/ports.js';
 import type { EtcdClient } from './etcd/client.js';
 import type { Logger } from './observability/log.js';
 import { grantPortalAccess, PORTAL_USER } from './portal/access.js';
+import type { ToldPortal } from './portal/metrics/prometheus.js';
 import { DEFAULT_QUOTA, quotasOf } from './portal/quotas.js';
 import { hostsOf } from './portal/tls.js';
 import type { PortalJob } from './portal/worker-job.js';
@@ -107,6 +108,13 @@ export class OwnPortals {
   caCertificate(embedded: EmbeddedCluster): string | undefined {
     const { certificate, caCertificate } = this.settings;
     return certificate === undefined ? (caCertificate ?? embedded.caCertificate) : caCertificate;
+  }
+
+  /** What each portal tells of itself, for metrics. */
+  tell(): Promise<ToldPortal[]> {
+    return Promise.all(
+      this.workers.map(async (worker) => ({ name: worker.name, snapshot: await worker.tell() })),
+    );
   }
 
   /** @param drainMs how long calls may still run */

@@ -6,6 +6,7 @@ import { type ClusterAddress, EtcdClient } from '../etcd/client.js';
 import { EtcdError, isEtcdError } from '../etcd/errors.js';
 import { openLog } from '../observability/log.js';
 import { sharedAuthority } from '../portal/authority.js';
+import { portalMetrics } from '../portal/metrics/prometheus.js';
 import { PortalRecords } from '../portal/portal-records.js';
 import { DEFAULT_QUOTA, quotasOf } from '../portal/quotas.js';
 import { type RunningPortal, startPortal } from '../portal/start.js';
@@ -56,7 +57,8 @@ export async function runPortal(env: NodeJS.ProcessEnv, say: (line: string) => v
   } catch (error) {
     throw explained(error);
   }
-  const health = await serveHealth(settings.healthPort, () => running.portal.directory.isWhole);
+  const name = `portal-${self + 1}`;
+  const health = await serveHealth(settings.healthPort, name, running);
   say(`The portal listens at port ${running.port}; credentials name ${settings.endpoints.join(', ')}`);
   stopOnSignals(log, async () => {
     health?.close();
@@ -112,14 +114,26 @@ function explained(error: unknown): unknown {
   return error;
 }
 
-/** `/health` for a platform: 200 while the portal knows the bindings. */
-async function serveHealth(port: number | undefined, isWhole: () => boolean): Promise<Server | undefined> {
+/** `/health` for a platform: 200 while the portal knows the bindings; `/metrics` for Prometheus. */
+async function serveHealth(
+  port: number | undefined,
+  name: string,
+  running: RunningPortal,
+): Promise<Server | undefined> {
   if (port === undefined) {
     return undefined;
   }
   const server = createServer({ requestTimeout: 5_000, maxHeaderSize: 8_192 }, (request, response) => {
-    const isHere = request.url === '/health' && (request.method === 'GET' || request.method === 'HEAD');
-    const isWell = isWhole();
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (request.url === '/metrics' && isRead) {
+      void portalMetrics([{ name, snapshot: running.snapshot() }]).then((text) => {
+        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+        response.end(text);
+      });
+      return;
+    }
+    const isHere = request.url === '/health' && isRead;
+    const isWell = running.portal.directory.isWhole;
     response.writeHead(isHere ? (isWell ? 200 : 503) : 404, { 'content-type': 'application/json' });
     response.end(isHere ? `{"status":"${isWell ? 'ok' : 'starting'}"}\n` : '{}\n');
   });

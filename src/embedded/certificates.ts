@@ -45,6 +45,8 @@ export interface Certificates {
    * @returns the names of those made anew
    */
   renewIfNeeded(): Promise<string[]>;
+  /** When each expires, in milliseconds since 1970, by its name; the authority's is `authority`. */
+  expiries(): Promise<[certificate: string, expiry: number][]>;
 }
 
 /**
@@ -90,7 +92,15 @@ export async function openCertificates(
   }
 
   await renewIfNeeded();
-  return { caCertificate: authority.pem, caFile: authority.file, file, renewIfNeeded };
+  const expiryOf = async (name: string): Promise<[string, number]> => [
+    name,
+    Date.parse(new X509Certificate(await readFile(file(name))).validTo),
+  ];
+  const expiries = async (): Promise<[string, number][]> => [
+    ['authority', Date.parse(authority.certificate.validTo)],
+    ...(await Promise.all(leaves.map(({ name }) => expiryOf(name)))),
+  ];
+  return { caCertificate: authority.pem, caFile: authority.file, file, renewIfNeeded, expiries };
 }
 
 /** @param file with the certificate and, after it, the key, as {@link openCertificates} writes them */

@@ -66,6 +66,8 @@ export interface EmbeddedCluster extends ClientIdentity {
   identityOf(client: ClientName): Promise<ClientIdentity>;
   /** The file with a certificate that was asked for, and its key, PEM. */
   certificateFile(name: string): string;
+  /** When each certificate expires, in milliseconds since 1970. */
+  certificateExpiries(): Promise<[certificate: string, expiry: number][]>;
   /** Renews certificates that need it, as a daily check does. @returns the names of those made anew */
   renewCertificates(): Promise<string[]>;
   /** Ends every member and releases the data folder. May be called several times. */
@@ -148,6 +150,7 @@ export async function startEmbeddedCluster(options: EmbeddedClusterOptions): Pro
         username: 'root',
         identityOf,
         certificateFile: certificates.file,
+        certificateExpiries: certificates.expiries,
         ...running(members, certificates.renewIfNeeded, log, unlock),
       };
     }

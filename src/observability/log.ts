@@ -1,9 +1,12 @@
+import { hostname } from 'node:os';
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
 export type { Logger };
 
 /** So many bytes of lines wait at the most for whoever reads the log; while nobody does, later ones are dropped. */
 const MOST_WAITING = 16 << 20;
+/** Names this process among those that write to one log. */
+const REPLICA = process.env.CF_INSTANCE_GUID ?? `${hostname()}-${process.pid}`;
 
 /**
  * The broker's log: one JSON object a line on standard output.
@@ -12,7 +15,11 @@ const MOST_WAITING = 16 << 20;
  * logged by name and message; a stack goes along only for faults of the broker's own.
  */
 export function openLog(level: string, stream: DestinationStream = standardOutput()): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+  const formatters = { level: (label: string) => ({ level: label }) };
+  return pino(
+    { level, base: { replica: REPLICA }, formatters, timestamp: pino.stdTimeFunctions.isoTime },
+    stream,
+  );
 }
 
 /** Lines go out together, 8 kB or a tenth of a second's worth, since each write costs as much as several lines. */

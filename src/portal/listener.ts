@@ -78,6 +78,8 @@ export class Listener {
   readonly #strangers: Strangers;
   readonly #gateway: JsonGateway;
   readonly #grpc: GrpcServer;
+  /** What new connections are shown, PEM. */
+  certificate: string | undefined;
 
   constructor(readonly options: ListenerOptions) {
     const { tls, clusterState, mostStrangers } = options;
@@ -89,6 +91,7 @@ export class Listener {
       maxBodyBytes: MAX_BODY_BYTES,
       onFault: (error) => this.#fault(error),
     });
+    this.certificate = tls?.cert;
     this.#tls = tls && this.#tlsServer(tls);
     this.#server = options.proxyProtocol
       ? createServer((socket) => void this.#acceptProxied(socket))
@@ -138,6 +141,7 @@ export class Listener {
 
   /** Shows new connections another certificate; those that are open stay as they are. */
   setCertificate(tls: NonNullable<ListenerOptions['tls']>): void {
+    this.certificate = tls.cert;
     this.#tls?.setSecureContext({ ...tls, ...TLS_VERSION });
   }
 

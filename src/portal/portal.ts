@@ -19,7 +19,11 @@ import { FAIRNESS_LIMITS, FairScheduler } from './limits/fairness.js';
 import { PortalGauges } from './limits/gauges.js';
 import { Guesses } from './limits/guesses.js';
 import { InstanceBudgets } from './limits/instance-budgets.js';
+import { CallTimes } from './metrics/call-times.js';
+import { type PortalSnapshot, portalSnapshot, type SnapshotParts } from './metrics/snapshot.js';
+import { Tallies } from './metrics/tallies.js';
 import { PortalRecords } from './portal-records.js';
+import { callsByPath } from './table/lookup.js';
 import { Directory } from './tenants/directory.js';
 import { Passwords } from './tenants/passwords.js';
 import type { InstanceFacts } from './tenants/records.js';
@@ -31,6 +35,10 @@ import { UsageKeeper } from './usage.js';
 const DEFAULT_CLUSTER_QUOTA = 2 * 1024 ** 3;
 const TICK_MS = 100;
 const SWEEP_EVERY_TICKS = 300;
+/** The calls that a tenant may make. */
+const CALL_NAMES = [...callsByPath.values()]
+  .filter(({ handling }) => handling !== 'denied')
+  .map(({ name }) => name);
 
 export interface PortalOptions {
   /** The cluster, with the portals' own etcd user, see `access.ts`. */
@@ -48,7 +56,6 @@ export interface PortalOptions {
   readonly gauges?: PortalGauges;
   readonly guesses?: Guesses;
   readonly log: Logger;
-  readonly observe?: ForwardingParts['observe'];
 }
 
 /** One portal without its listener: takes calls from whatever carries them. */
@@ -61,6 +68,7 @@ export class Portal {
   readonly #usage: UsageKeeper;
   readonly #facts: ClusterFacts;
   readonly #ticker: NodeJS.Timeout;
+  readonly #told: SnapshotParts;
   #ticks = 0;
 
   private constructor(
@@ -68,7 +76,10 @@ export class Portal {
     client: EtcdClient,
     key: Buffer,
   ) {
-    const { cluster, seals, endpoints, log, observe = () => undefined } = options;
+    const { cluster, seals, endpoints, log, gauges = new PortalGauges() } = options;
+    const tallies = new Tallies();
+    const times = new CallTimes(CALL_NAMES);
+    const observe: ForwardingParts['observe'] = (call, code, seconds) => times.observe(call, code, seconds);
     this.#client = client;
     const { username: _user, password: _password, ...address } = cluster;
     this.upstream = new Upstream(address, seals);
@@ -78,8 +89,9 @@ export class Portal {
     this.#facts = facts;
     this.active = new ActiveTenants({
       upstream: this.upstream,
-      gauges: options.gauges ?? new PortalGauges(),
+      gauges,
       budgets,
+      tallies,
       identity: facts.identity,
     });
     this.directory = new Directory({
@@ -129,6 +141,7 @@ export class Portal {
         passwords: new Passwords(this.directory),
         tenants: this.directory,
         guesses: options.guesses ?? new Guesses(),
+        gauges,
         tokens,
         facts,
       }),
@@ -152,6 +165,7 @@ export class Portal {
       log,
     });
     this.#dispatch = { forwarding, tokens, local };
+    this.#told = { active: this.active, gauges, times, tallies };
     this.#ticker = setInterval(() => {
       const inFlight = adaptive.tick(scheduler.takeChanges() > 1);
       scheduler.limits = { ...scheduler.limits, inFlight, inFlightOfOne: Math.ceil(inFlight * 0.75) };
@@ -198,6 +212,11 @@ export class Portal {
   async clusterState(): Promise<ClusterState> {
     const { version, hasLeader } = await this.#facts.status();
     return { version, hasLeader };
+  }
+
+  /** What it tells of itself, with what its listener knows. */
+  snapshot(listener: Parameters<typeof portalSnapshot>[1]): PortalSnapshot {
+    return portalSnapshot(this.#told, listener);
   }
 
   /** After its listener was closed. */

@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { Listener, type ListenerOptions } from './listener.js';
+import type { PortalSnapshot } from './metrics/snapshot.js';
 import { Portal, type PortalOptions } from './portal.js';
 import { type CertificateSource, watchCertificate } from './tls.js';
 
@@ -17,10 +19,17 @@ export interface RunningPortal {
   readonly port: number;
   /** How many connections there are now. */
   readonly connections: number;
+  /** What it tells of itself, for metrics. */
+  snapshot(): PortalSnapshot;
   /** Says GOAWAY and lets what runs end, at the latest after so many milliseconds; then closes. */
   drain(timeoutMs: number): Promise<void>;
   /** Closes at once. */
   stop(): Promise<void>;
+}
+
+/** In milliseconds since 1970. @param pem a certificate, with or without its chain */
+function expiryOf(pem: string | undefined): number | undefined {
+  return pem === undefined ? undefined : Date.parse(new X509Certificate(pem).validTo);
 }
 
 /**
@@ -59,6 +68,11 @@ export async function startPortal(options: StartOptions): Promise<RunningPortal>
       get connections() {
         return listener.connections;
       },
+      snapshot: () =>
+        portal.snapshot({
+          connections: listener.connections,
+          certificateExpiry: expiryOf(listener.certificate),
+        }),
       drain: async (timeoutMs) => {
         // GOAWAY goes out first, so that no client opens its streams here again.
         const drained = listener.drain(timeoutMs);

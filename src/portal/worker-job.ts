@@ -1,3 +1,5 @@
+import type { PortalSnapshot } from './metrics/snapshot.js';
+
 /** What goes between the broker and the worker thread of a portal: plain data, since secrets' types do not travel. */
 export interface PortalJob {
   readonly cluster: {
@@ -33,5 +35,9 @@ export const WAITING = 0;
 export const BEATS = 1;
 export const COUNTS_BYTES = 8;
 
-export type ToWorker = { job: PortalJob; counts: SharedArrayBuffer } | { drainMs: number };
-export type FromWorker = { listensOn: number } | { failure: string } | { line: string };
+export type ToWorker = { job: PortalJob; counts: SharedArrayBuffer } | { drainMs: number } | { tell: true };
+export type FromWorker =
+  | { listensOn: number }
+  | { failure: string }
+  | { line: string }
+  | { told: PortalSnapshot };

@@ -28,6 +28,8 @@ port.on('message', (message: ToWorker) => {
         process.exit(1);
       },
     );
+  } else if ('tell' in message) {
+    void running?.then((portal) => tell({ told: portal.snapshot() }));
   } else {
     // Errors of the end are the thread's own, and end it too.
     void running?.then((portal) => portal.drain(message.drainMs)).finally(() => process.exit(0));

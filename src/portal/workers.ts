@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import pino from 'pino';
 import type { Logger } from '../observability/log.js';
+import { withTimeout } from '../timing.js';
 import { BEAT_MS, Heartbeat } from './heartbeat.js';
+import type { PortalSnapshot } from './metrics/snapshot.js';
 import {
   BEATS,
   COUNTS_BYTES,
@@ -20,6 +21,8 @@ const LONGEST_PAUSE_MS = 10_000;
 const STEADY_AFTER_MS = 60_000;
 /** How long a thread may take to end after its drain, in milliseconds. */
 const FAREWELL_MS = 1_000;
+/** How long a portal may take to tell of itself, in milliseconds. */
+const TELL_WITHIN_MS = 1_000;
 
 /** One portal in a worker thread: started again whenever it dies, until it is stopped. */
 export class PortalWorker {
@@ -29,6 +32,9 @@ export class PortalWorker {
   #pauseMs = FIRST_PAUSE_MS;
   readonly #stopping = new AbortController();
   #exited: Promise<void>;
+  /** Takes what the portal tells, while somebody waits for it. */
+  #onTold: ((told: PortalSnapshot) => void) | undefined;
+  #telling: Promise<PortalSnapshot | undefined> | undefined;
 
   /** The thread starts at once, and loads what it needs while the cluster starts. */
   constructor(
@@ -51,6 +57,22 @@ export class PortalWorker {
       throw new Error(`The portal ${this.name} did not start: ${failure}`);
     }
     void this.#supervise();
+  }
+
+  /** What the portal tells of itself; undefined when it does not answer in time. */
+  tell(): Promise<PortalSnapshot | undefined> {
+    this.#telling ??= this.#ask().finally(() => {
+      this.#telling = undefined;
+    });
+    return this.#telling;
+  }
+
+  #ask(): Promise<PortalSnapshot | undefined> {
+    const told = new Promise<PortalSnapshot>((resolve) => {
+      this.#onTold = resolve;
+    });
+    this.#worker.postMessage({ tell: true } satisfies ToWorker);
+    return withTimeout(told, TELL_WITHIN_MS);
   }
 
   /** Ends the thread as a crash would; for tests. */
@@ -91,6 +113,8 @@ export class PortalWorker {
         if ('line' in message) {
           Atomics.sub(counted, WAITING, 1);
           this.#write(message.line);
+        } else if ('told' in message) {
+          this.#onTold?.(message.told);
         } else {
           if ('listensOn' in message) {
             this.#listen(counted);
@@ -151,11 +175,11 @@ export class PortalWorker {
   #write(line: string): void {
     const {
       level,
-      time: _,
+      time: _time,
+      replica: _replica,
       msg,
       ...details
-    } = JSON.parse(line) as { level: number; time: string; msg: string };
-    const label = pino.levels.labels[level] as 'info';
-    this.log[label]({ portal: this.name, ...details }, msg);
+    } = JSON.parse(line) as { level: 'info'; time: string; replica: string; msg: string };
+    this.log[level]({ portal: this.name, ...details }, msg);
   }
 }

@@ -1,4 +1,4 @@
-import type { OperationKind, OperationState } from '../broker/model.js';
+import type { OperationRecord } from '../broker/model.js';
 import type { ChangeResult, RecordChange, RefusedChange } from '../broker/ports.js';
 import { EtcdError } from '../etcd/errors.js';
 import { decodeId, keys } from './keys.js';
@@ -24,6 +24,9 @@ export interface Commits {
   look(transaction: Transaction): Promise<RefusedTransaction>;
 }
 
+/** Is told of each operation that ended. */
+export type OnFinished = (operation: OperationRecord) => void;
+
 /** Changes records. Each change is one transaction on conditions, which may be sent several times. */
 export class Changes {
   constructor(
@@ -31,7 +34,7 @@ export class Changes {
     /** This replica's session. */
     readonly session: { readonly id: string },
     /** Is told of each operation that ended with a change made here. */
-    readonly onFinished: (kind: OperationKind, state: OperationState) => void = () => undefined,
+    readonly onFinished: OnFinished = () => undefined,
   ) {}
 
   /** Carries out a change if all that it expects holds. Safe to repeat when the answer was lost. */
@@ -40,8 +43,8 @@ export class Changes {
     for (;;) {
       const outcome = await this.#carryOut(transaction, change);
       if (outcome.committed) {
-        for (const { kind, state } of change.finished ?? []) {
-          this.onFinished(kind, state);
+        for (const operation of change.finished ?? []) {
+          this.onFinished(operation);
         }
         return { done: true, revision: outcome.revision };
       }

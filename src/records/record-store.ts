@@ -3,15 +3,13 @@ import {
   type BindingRecord,
   clusterOf,
   type InstanceRecord,
-  type OperationKind,
   type OperationRecord,
-  type OperationState,
   type Stored,
 } from '../broker/model.js';
 import type { ChangeResult, IndexFault, OnMalformed, RecordChange, Records } from '../broker/ports.js';
 import type { Deadline, EtcdClient } from '../etcd/client.js';
 import { rangeOfPrefix } from '../etcd/ranges.js';
-import { Changes } from './changing.js';
+import { Changes, type OnFinished } from './changing.js';
 import { EtcdCommits } from './etcd-commits.js';
 import type { HistoryLease } from './history-lease.js';
 import { Indexes } from './indexes.js';
@@ -51,7 +49,7 @@ export class RecordStore implements Records {
     readonly connection: EtcdClient,
     historyLease: HistoryLease,
     session: { readonly id: string },
-    onFinished?: (kind: OperationKind, state: OperationState) => void,
+    onFinished?: OnFinished,
   ) {
     this.#reader = new RecordReader(connection);
     this.#changes = new Changes(new EtcdCommits(connection, historyLease), session, onFinished);

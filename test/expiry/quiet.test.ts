@@ -24,7 +24,9 @@ describe('A broker that has nothing to do', () => {
   const looks = async () => {
     const { text } = await broker.send('GET', '/metrics');
     const found =
-      /broker_etcd_call_duration_seconds_count\{method="leaseTimeToLive",outcome="ok"\} (\d+)/i.exec(text);
+      /compose_etcd_etcd_call_duration_seconds_count\{method="leaseTimeToLive",outcome="ok"\} (\d+)/i.exec(
+        text,
+      );
     return Number(found?.[1] ?? 0);
   };
 

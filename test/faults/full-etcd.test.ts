@@ -103,11 +103,11 @@ describe('An etcd that is full', () => {
       return status === 503 && /NOSPACE/.test(body.checks.alarms);
     });
     await eventually('the metric is set', async () =>
-      /broker_etcd_alarm\{alarm="NOSPACE"\} 1/.test(await metrics()),
+      /compose_etcd_cluster_alarm\{alarm="NOSPACE"\} 1/.test(await metrics()),
     );
     await eventually('the log has an error', async () =>
       broker.logged.some(
-        (line) => JSON.parse(line).level === 50 && line.includes('DOES NOT ENFORCE PERMISSIONS'),
+        (line) => JSON.parse(line).level === 'error' && line.includes('DOES NOT ENFORCE PERMISSIONS'),
       ),
     );
   });
@@ -171,7 +171,7 @@ describe('An etcd that is full', () => {
       8_000,
     );
     await eventually('the metric is cleared', async () =>
-      /broker_etcd_alarm\{alarm="NOSPACE"\} 0/.test(await metrics()),
+      /compose_etcd_cluster_alarm\{alarm="NOSPACE"\} 0/.test(await metrics()),
     );
     assert.equal((await broker.provision('new')).status, 201);
     const { status, body } = await broker.bind('new', 'one');

@@ -72,7 +72,7 @@ describe('DELETE /v2/service_instances/:instance_id', () => {
       records.filter((record) => /\/(bindings|instances)\/damaged/.test(record)),
       [],
     );
-    assert.ok(broker.logged.some((line) => JSON.parse(line).level === 50 && line.includes(key)));
+    assert.ok(broker.logged.some((line) => JSON.parse(line).level === 'error' && line.includes(key)));
   });
 
   it('takes the bindings along that are left, with their users, roles and keys', async () => {

@@ -112,15 +112,16 @@ describe('Logs and metrics', () => {
     assert.equal(status, 200);
     assert.match(headers['content-type'] ?? '', /^text\/plain/);
     for (const pattern of [
-      /^broker_http_request_duration_seconds_count\{method="PUT",route="\/v2\/service_instances\/:instance_id",status="201"\} [1-9]/m,
-      /^broker_http_request_duration_seconds_bucket\{le="0\.01",method="GET"/m,
-      /^broker_etcd_call_duration_seconds_count\{method="txn",outcome="ok"\} [1-9]/m,
-      /^broker_records\{what="instances"\} \d+$/m,
-      /^broker_records\{what="bindings"\} \d+$/m,
-      /^broker_records\{what="open_operations"\} 0$/m,
-      /^broker_ready 1$/m,
+      /^compose_etcd_http_request_duration_seconds_count\{method="PUT",route="\/v2\/service_instances\/:instance_id",status="201"\} [1-9]/m,
+      /^compose_etcd_http_request_duration_seconds_bucket\{le="0\.01",method="GET"/m,
+      /^compose_etcd_etcd_call_duration_seconds_count\{method="txn",outcome="ok"\} [1-9]/m,
+      /^compose_etcd_instances \d+$/m,
+      /^compose_etcd_bindings \d+$/m,
+      /^compose_etcd_open_operations 0$/m,
+      /^compose_etcd_ready 1$/m,
       ...['provision', 'update', 'deprovision', 'bind', 'unbind'].map(
-        (kind) => new RegExp(`^broker_operations_total\\{kind="${kind}",result="succeeded"\\} [1-9]`, 'm'),
+        (kind) =>
+          new RegExp(`^compose_etcd_operations_total\\{kind="${kind}",result="succeeded"\\} [1-9]`, 'm'),
       ),
     ]) {
       assert.match(text, pattern);
@@ -151,10 +152,10 @@ describe('Logs and metrics', () => {
     assert.equal(ready.status, 503);
     assert.notEqual(ready.body.checks.etcd, 'ok');
     assert.equal(metrics.status, 200, metrics.text);
-    assert.match(metrics.text, /^broker_ready 0$/m);
+    assert.match(metrics.text, /^compose_etcd_ready 0$/m);
     assert.match(
       metrics.text,
-      /^broker_etcd_call_duration_seconds_count\{method="\w+",outcome="timeout"\} [1-9]/m,
+      /^compose_etcd_etcd_call_duration_seconds_count\{method="\w+",outcome="timeout"\} [1-9]/m,
     );
     await eventually(async () => assert.equal((await broker.send('GET', '/ready')).status, 200));
   });

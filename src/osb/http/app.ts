@@ -30,8 +30,10 @@ export interface AppParts extends OsbContext {
   log: Logger;
   metrics: Metrics;
   readiness: ReadinessCheck;
-  /** Brings the counts in the metrics up to date. */
-  refreshCounts: () => Promise<void>;
+  /** Brings what is not counted as it happens up to date in the metrics. */
+  refreshMetrics: () => Promise<void>;
+  /** The metrics of the portals that this broker runs. */
+  portalMetrics: () => Promise<string>;
 }
 
 const INSTANCE = '/v2/service_instances/:instance_id';
@@ -47,6 +49,7 @@ export function createApp(parts: AppParts): Express {
   app.set('query parser', 'simple');
   app.use(requestLog(log, metrics));
   const signedIn = authentication(parts.credentials, (address) => {
+    metrics.guessLimitReached();
     log.warn({ address }, 'Wrong credentials came so often that this address is turned away for a minute');
   });
   // Before all others, since platforms ask for it most; each route that comes first would cost it a comparison.
@@ -55,11 +58,11 @@ export function createApp(parts: AppParts): Express {
   app.use(signedIn);
   app.get('/metrics', async (_request, response) => {
     // While etcd does not answer, the metrics are needed most; the counts are then those of the last time.
-    const counted = parts.refreshCounts().catch((error: unknown) => {
+    const counted = parts.refreshMetrics().catch((error: unknown) => {
       log.warn({ reason: (error as Error).message }, 'The records could not be counted for the metrics');
     });
-    await Promise.all([counted, parts.readiness.check()]);
-    response.type(metrics.contentType).send(await metrics.text());
+    const [portals] = await Promise.all([parts.portalMetrics(), counted, parts.readiness.check()]);
+    response.type(metrics.contentType).send(`${await metrics.text()}${portals}`);
   });
   brokerRoutes(app, parts);
   app.use(() => {

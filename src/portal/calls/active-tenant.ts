@@ -3,10 +3,13 @@ import type { SignIn } from '../../etcd/sign-in.js';
 import { Flow } from '../limits/fairness.js';
 import type { BindingGauges, PortalGauges } from '../limits/gauges.js';
 import type { InstanceBudgets } from '../limits/instance-budgets.js';
+import type { LimitRefusal } from '../limits/refusals.js';
 import type { StoredBytes } from '../limits/stored-bytes.js';
+import type { Tallies, Tally } from '../metrics/tallies.js';
 import { type Scope, scopeOf } from '../rewriter/scope.js';
 import type { Tenant } from '../tenants/tenant.js';
 import type { Upstream } from '../upstream/upstream.js';
+import { refusal } from './admission.js';
 import { LeaseCount } from './lease-count.js';
 import { type Status, statuses } from './status.js';
 
@@ -24,6 +27,7 @@ export interface ActiveTenantParts {
   readonly upstream: Upstream;
   readonly gauges: PortalGauges;
   readonly budgets: InstanceBudgets;
+  readonly tallies: Tallies;
   /** What stands in headers in place of the cluster's and the member's ids, see `headerIdentity`. */
   readonly identity: Buffer;
 }
@@ -36,6 +40,7 @@ export class ActiveTenant {
   readonly flow = new Flow();
   readonly signIn: SignIn;
   readonly held = new Set<Held>();
+  readonly tally: Tally;
   /** On the clock of `performance.now()`. */
   usedAt = 0;
   #whitelist: Pick<Whitelist, 'allows'> | undefined;
@@ -49,6 +54,7 @@ export class ActiveTenant {
     this.gauges = parts.gauges.forBinding();
     this.leases = new LeaseCount(this.gauges);
     this.signIn = parts.upstream.signIn(tenant);
+    this.tally = parts.tallies.of(tenant.instance.settings.deploymentId);
     const stopListening = tenant.instance.onChange(() => this.#changed());
     tenant.onGone(() => {
       stopListening();
@@ -66,6 +72,12 @@ export class ActiveTenant {
   get bytes(): StoredBytes {
     const { deploymentId, quotaBytes } = this.tenant.instance.settings;
     return this.parts.budgets.of(deploymentId, quotaBytes);
+  }
+
+  /** What the tenant is told of a limit, which is counted. */
+  refuse(refused: LimitRefusal): Status {
+    this.parts.gauges.refused(refused);
+    return refusal(refused);
   }
 
   get isIdle(): boolean {
@@ -109,6 +121,10 @@ export class ActiveTenants {
   /** @param tenant not gone */
   of(tenant: Tenant): ActiveTenant {
     return this.#active.get(tenant) ?? this.#add(tenant);
+  }
+
+  [Symbol.iterator](): IterableIterator<ActiveTenant> {
+    return this.#active.values();
   }
 
   get size(): number {

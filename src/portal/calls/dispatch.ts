@@ -2,7 +2,6 @@ import type { AllowedCall } from '../table/lookup.js';
 import { callsByPath } from '../table/lookup.js';
 import type { Tokens } from '../tenants/tokens.js';
 import type { ActiveTenant, Held } from './active-tenant.js';
-import { refusal } from './admission.js';
 import { ForwardedCall } from './forwarded-call.js';
 import type { ConnectionCalls, InboundCall, InboundConnection, InboundHandlers } from './inbound.js';
 import { KeepAlive } from './keep-alive.js';
@@ -106,7 +105,7 @@ export class Dispatch implements ConnectionCalls, Held {
     }
     const refused = active.gauges.acquire('connections');
     if (refused !== undefined) {
-      return refusal(refused);
+      return active.refuse(refused);
     }
     this.#tenants.add(active);
     this.connection.signedIn();

@@ -9,7 +9,7 @@ import type { AllowedCall } from '../table/lookup.js';
 import { headerRevision } from '../upstream/answers.js';
 import { Exchange, type ExchangeOwner } from '../upstream/exchange.js';
 import type { ActiveTenant, Held } from './active-tenant.js';
-import { denialOf, refusal, statusOfRefusal } from './admission.js';
+import { denialOf, statusOfRefusal } from './admission.js';
 import type { InboundCall, InboundHandlers } from './inbound.js';
 import { chooseLease, namingLease, takesNewLease, type UnknownLease, unknownLeaseOf } from './leases.js';
 import { type ForwardingParts, MAX_REQUEST_BYTES } from './parts.js';
@@ -66,6 +66,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       this.finish(refusals.tooLarge);
     } else {
       this.message = message;
+      this.active.tally.received += message.length;
     }
   }
 
@@ -145,6 +146,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       return;
     }
     this.done(stripped);
+    this.active.tally.sent += stripped.length;
     this.#release(Code.OK);
     this.inbound.answer(stripped);
   }
@@ -175,7 +177,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
   protected launch(): void {
     const place = this.parts.scheduler.submit(this.active.flow, this);
     if (place === 'refused') {
-      this.finish(refusal(tooManyRequests('waiting')));
+      this.finish(this.active.refuse(tooManyRequests('waiting')));
     } else if (place !== 'started') {
       this.#waiting = place;
     }
@@ -251,6 +253,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     this.rewritten = undefined;
     this.over();
     const startedAt = this.#startedAt;
+    this.active.tally.requests += 1;
     this.parts.observe(this.call.name, code, startedAt === 0 ? 0 : (performance.now() - startedAt) / 1_000);
     if (this.#isStarted) {
       this.#leaveScheduler();

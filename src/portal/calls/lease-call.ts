@@ -1,6 +1,5 @@
 import { codecOf } from '../../etcd/messages/codec.js';
 import type { Findings } from '../rewriter/findings.js';
-import { refusal } from './admission.js';
 import { ForwardedCall } from './forwarded-call.js';
 import type { Status } from './status.js';
 
@@ -24,7 +23,7 @@ export class LeaseCall extends ForwardedCall {
     }
     const tooMany = this.active.leases.admit(performance.now());
     if (tooMany !== undefined) {
-      return refusal(tooMany);
+      return this.active.refuse(tooMany);
     }
     this.#isPending = true;
     this.#ttlSeconds = Number(requests.decode(message).TTL);

@@ -2,7 +2,6 @@ import type { ClusterGuard } from '../limits/cluster-guard.js';
 import type { StoredBytes } from '../limits/stored-bytes.js';
 import type { Findings } from '../rewriter/findings.js';
 import type { ActiveTenant, Held } from './active-tenant.js';
-import { refusal } from './admission.js';
 import type { Status } from './status.js';
 
 /** What one request holds of its tenant's limits and budgets, and gives back when it is over. */
@@ -23,13 +22,13 @@ export class RequestHold {
     const { gauges } = this.active;
     const tooMany = gauges.acquire('requests');
     if (tooMany !== undefined) {
-      return refusal(tooMany);
+      return this.active.refuse(tooMany);
     }
     this.#isHeld = true;
     this.active.held.add(this.held);
     const tooMuch = gauges.acquire('requestBytes', requestBytes);
     if (tooMuch !== undefined) {
-      return refusal(tooMuch);
+      return this.active.refuse(tooMuch);
     }
     this.#requestBytes = requestBytes;
     return undefined;
@@ -44,7 +43,7 @@ export class RequestHold {
     const { bytes } = this.active;
     const full = guard.admitPut() ?? bytes.admit(storedBytes);
     if (full !== undefined) {
-      return refusal(full);
+      return this.active.refuse(full);
     }
     this.#bytes = bytes;
     this.#storedBytes = storedBytes;

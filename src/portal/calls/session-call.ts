@@ -1,7 +1,6 @@
 import { ATTEMPT_TIMEOUT_MS } from '../../etcd/client.js';
 import type { Findings } from '../rewriter/findings.js';
 import { Exchange } from '../upstream/exchange.js';
-import { refusal } from './admission.js';
 import { ForwardedCall } from './forwarded-call.js';
 import { SESSION_TTL, sessionGrant, sessionRevocation } from './leases.js';
 import type { Status } from './status.js';
@@ -35,7 +34,7 @@ export class SessionCall extends ForwardedCall {
     }
     const tooMany = this.active.leases.admit(performance.now());
     if (tooMany !== undefined) {
-      this.finish(refusal(tooMany));
+      this.finish(this.active.refuse(tooMany));
       return;
     }
     this.#isPending = true;

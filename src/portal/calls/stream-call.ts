@@ -10,7 +10,7 @@ import { stripResponse } from '../rewriter/responses.js';
 import type { AllowedCall } from '../table/lookup.js';
 import { isWrongPassword, nextAfter, statusOfLast } from '../upstream/outcome.js';
 import type { ActiveTenant, Held } from './active-tenant.js';
-import { denialOf, refusal, statusOfRefusal } from './admission.js';
+import { denialOf, statusOfRefusal } from './admission.js';
 import type { InboundCall, InboundHandlers } from './inbound.js';
 import { type ForwardingParts, MAX_REQUEST_BYTES } from './parts.js';
 import { Code, type Status, statuses } from './status.js';
@@ -53,7 +53,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
     }
     const tooMany = gauges.acquire('streams');
     if (tooMany !== undefined) {
-      return refusal(tooMany);
+      return this.active.refuse(tooMany);
     }
     held.add(this);
     return undefined;
@@ -71,6 +71,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
       this.finish(refusals.tooLarge);
       return;
     }
+    this.active.tally.received += message.length;
     let rewritten: Buffer;
     try {
       rewritten = rewriteRequest(this.call.request, message, this.active.scope, found);
@@ -146,8 +147,11 @@ export abstract class StreamCall implements InboundHandlers, Held {
 
   /** Passes a message to the tenant. */
   protected tell(message: Buffer): void {
-    if (!this.#isOver && !this.inbound.sendMessage(message)) {
-      this.#call?.pause();
+    if (!this.#isOver) {
+      this.active.tally.sent += message.length;
+      if (!this.inbound.sendMessage(message)) {
+        this.#call?.pause();
+      }
     }
   }
 
@@ -261,6 +265,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
     this.release();
     this.active.held.delete(this);
     this.active.gauges.release('streams');
+    this.active.tally.requests += 1;
     this.parts.observe(this.call.name, code, (performance.now() - this.#startedAt) / 1_000);
   }
 }

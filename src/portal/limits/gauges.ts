@@ -44,11 +44,18 @@ const none = (): GaugeCounts => ({
 /** The sums over all bindings of a portal. */
 export class PortalGauges {
   readonly counts = none();
+  /** How often each limit has refused something. */
+  readonly refusals = new Map<string, number>();
 
   constructor(
     readonly limits: Readonly<GaugeCounts> = PORTAL_LIMITS,
     readonly bindingLimits: Readonly<GaugeCounts> = BINDING_LIMITS,
   ) {}
+
+  /** Counts a refusal. */
+  refused({ limit }: LimitRefusal): void {
+    this.refusals.set(limit, (this.refusals.get(limit) ?? 0) + 1);
+  }
 
   forBinding(): BindingGauges {
     return new BindingGauges(this);

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '../../../etcd/messages/codec.js';
+import type { PortalGauges } from '../../limits/gauges.js';
 import type { Guesses } from '../../limits/guesses.js';
-import { tooManyRequests } from '../../limits/refusals.js';
+import { type LimitRefusal, tooManyRequests } from '../../limits/refusals.js';
 import type { Passwords, TenantFinder } from '../../tenants/passwords.js';
 import type { Tokens } from '../../tenants/tokens.js';
 import { whitelistOf } from '../active-tenant.js';
@@ -14,6 +15,7 @@ export interface AuthenticateParts {
   readonly passwords: Passwords;
   readonly tenants: TenantFinder;
   readonly guesses: Guesses;
+  readonly gauges: PortalGauges;
   readonly tokens: Tokens;
   readonly facts: ClusterFacts;
 }
@@ -45,7 +47,7 @@ export class Authenticate {
         }
         return { header: facts.header(), token: tokens.issue(attempt.found) };
       case 'refused':
-        throw new CallFailed(refusal(attempt.refusal));
+        throw this.#refused(attempt.refusal);
       case 'wrong':
         await this.#delay(attempt.delayMs, signal);
         throw new CallFailed(statuses.authFailed);
@@ -68,12 +70,17 @@ export class Authenticate {
     }
   }
 
+  #refused(refused: LimitRefusal): CallFailed {
+    this.parts.gauges.refused(refused);
+    return new CallFailed(refusal(refused));
+  }
+
   async #delay(milliseconds: number, signal: AbortSignal): Promise<void> {
     if (milliseconds === 0) {
       return;
     }
     if (this.#delayed >= MAX_DELAYED) {
-      throw new CallFailed(refusal(tooManyRequests('delayed guesses')));
+      throw this.#refused(tooManyRequests('delayed guesses'));
     }
     this.#delayed += 1;
     try {

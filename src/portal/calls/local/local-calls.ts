@@ -4,7 +4,7 @@ import { Findings } from '../../rewriter/findings.js';
 import { type AllowedCall, callsByPath } from '../../table/lookup.js';
 import type { Upstream } from '../../upstream/upstream.js';
 import type { ActiveTenant } from '../active-tenant.js';
-import { denialOf, refusal } from '../admission.js';
+import { denialOf } from '../admission.js';
 import type { Floors } from '../floors.js';
 import type { InboundCall, InboundConnection, InboundHandlers } from '../inbound.js';
 import { type Status, statuses } from '../status.js';
@@ -141,7 +141,7 @@ export class LocalCalls {
     });
     const denied = active && denialOf(active.tenant, call, noFindings, 0);
     const tooMany = denied === undefined ? active?.gauges.acquire('requests') : undefined;
-    const refused = denied ?? (tooMany && refusal(tooMany));
+    const refused = denied ?? (tooMany && active?.refuse(tooMany));
     if (refused !== undefined) {
       local.finish(refused);
       return local;
