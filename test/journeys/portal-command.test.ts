@@ -153,6 +153,12 @@ describe('compose-etcd-broker portal', () => {
     });
     const health = await fetch(`http://127.0.0.1:${healthPort}/health`);
     assert.deepEqual([health.status, await health.json()], [200, { status: 'ok' }]);
+    const metrics = await (await fetch(`http://127.0.0.1:${healthPort}/metrics`)).text();
+    assert.match(metrics, /^compose_etcd_portal_connections\{portal="portal-1"\} \d+$/m);
+    assert.match(
+      metrics,
+      /^compose_etcd_portal_certificate_expiry_timestamp_seconds\{portal="portal-1"\} \d/m,
+    );
 
     const signature = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
     const header = Buffer.concat([signature, Buffer.from('2111000cc0000201c00002020001094b', 'hex')]);
