@@ -115,17 +115,21 @@ export class EtcdClient implements ICallable<never> {
     options: Deadline = within(ATTEMPT_TIMEOUT_MS),
   ): Promise<Stream<Request>> {
     const endAt = endOf(options);
-    const token = await this.#token(endAt);
-    const place = await this.#place(endAt);
-    return openStream(place, path, token, {
-      ...handlers,
-      onEnd: (error) => {
-        if (error !== undefined) {
-          this.#judge(place, token, error);
-        }
-        handlers.onEnd(error);
-      },
-    });
+    try {
+      const token = await this.#token(endAt);
+      const place = await this.#place(endAt);
+      return openStream(place, path, token, {
+        ...handlers,
+        onEnd: (error) => {
+          if (error !== undefined) {
+            this.#judge(place, token, error);
+          }
+          handlers.onEnd(error);
+        },
+      });
+    } catch (error) {
+      throw namedError(error);
+    }
   }
 
   /** etcd3's clients ask for this when they open a stream; see {@link stream}. */
