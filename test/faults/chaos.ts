@@ -1,17 +1,21 @@
 /*
  * The long form of the fault tests: `npm run chaos -- --minutes N --seed S`.
  *
- * Three replicas on three members of etcd serve a platform that misbehaves, while something breaks all the time. After
- * each round everything must come to rest: the oracle holds and the platform's model agrees. Ends with the figures.
+ * Three replicas on three members of etcd serve a platform that misbehaves, and two portals serve tenants, while
+ * something breaks all the time. After each round everything must come to rest: the oracle holds, the platform's model
+ * agrees, and what tenants saw is what one etcd could have told. Ends with the figures.
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
+import type { Credentials } from '../support/tenant.js';
 import { BrokerProcess } from './support/broker-process.js';
 import { TestCluster } from './support/cluster.js';
 import { FaultTimes, freeze, leaderOf, quorumReturns } from './support/faults.js';
 import { commands, Platform } from './support/platform.js';
+import { ProcessHouse } from './support/portal-house.js';
+import { TenantLoad } from './support/tenants.js';
 
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '5' }, seed: { type: 'string' } },
@@ -36,18 +40,34 @@ const FAULTS = [
   'the leader is killed',
   'a member is frozen',
   'two members are frozen',
+  'a portal is killed',
+  'a portal is stopped',
   'nothing',
 ] as const;
 type Fault = (typeof FAULTS)[number];
 
-const figures = { rounds: 0, requests: 0, checks: 0, slowest: 0, faults: new Map<Fault, number>() };
+const figures = {
+  rounds: 0,
+  requests: 0,
+  checks: 0,
+  slowest: 0,
+  tenantCalls: 0,
+  slowestTenantCall: 0,
+  faults: new Map<Fault, number>(),
+};
 const statuses = new Map<number | 'none', number>();
 console.log(`seed ${seed}, ${minutes} minutes`);
 const cluster = await TestCluster.start({ members: 3 });
 const replicas = Array.from({ length: 3 }, () => new BrokerProcess({ env: cluster.env() }));
+let house: ProcessHouse | undefined;
+const tenants: Credentials[] = [];
 let failed = false;
 try {
   await Promise.all(replicas.map((replica) => replica.start()));
+  house = await ProcessHouse.start(cluster);
+  for (const name of ['one', 'two']) {
+    tenants.push(await house.bind(`tenant-${name}`, 'b'));
+  }
   const endAt = performance.now() + minutes * 60_000;
   for (let round = 1; performance.now() < endAt; round += 1) {
     await play(round);
@@ -60,12 +80,14 @@ try {
     console.error(logged.slice(-40).join('\n'));
   }
 } finally {
+  await house?.stop();
   await Promise.all(replicas.map((replica) => replica.dispose()));
   await cluster.stop();
 }
 console.log(
   JSON.stringify({
     ...{ seed, minutes, held: !failed, ...figures, slowest: Math.round(figures.slowest) },
+    slowestTenantCall: Math.round(figures.slowestTenantCall),
     faults: Object.fromEntries(figures.faults),
     statuses: Object.fromEntries(statuses),
   }),
@@ -90,6 +112,11 @@ async function play(round: number): Promise<void> {
     isFaulty: (since) => times.since(since),
   });
   let goesOn = true;
+  const loads = tenants.map((credentials, index) => new TenantLoad(`${round}-${index}`, credentials));
+  for (const load of loads) {
+    load.start();
+  }
+  let seen: string[][] = [];
   const traffic = platform.run(all, 10, () => goesOn);
   traffic.catch(() => undefined);
   try {
@@ -98,6 +125,7 @@ async function play(round: number): Promise<void> {
     await sleep(2_000);
   } finally {
     goesOn = false;
+    seen = await Promise.all(loads.map((load) => load.end()));
     await traffic.finally(() => {
       figures.requests += platform.requests;
       figures.slowest = Math.max(figures.slowest, platform.slowestMs);
@@ -107,6 +135,11 @@ async function play(round: number): Promise<void> {
     });
   }
   await platform.settle();
+  assert.deepEqual(seen.flat(), []);
+  for (const { history, longest } of loads) {
+    figures.tenantCalls += history.length;
+    figures.slowestTenantCall = Math.max(figures.slowestTenantCall, longest);
+  }
   figures.checks += platform.checks;
   figures.faults.set(fault, (figures.faults.get(fault) ?? 0) + 1);
   console.log(
@@ -131,6 +164,13 @@ async function breakSomething(fault: Fault, victim: number, times: FaultTimes): 
       await Promise.all(replicas.map((each) => each.kill('SIGKILL')));
       await Promise.all(replicas.map((each) => each.start()));
       end(TAKEN_OVER_MS);
+      break;
+    case 'a portal is killed':
+    case 'a portal is stopped':
+      await house?.endPortal(victim % 2, fault === 'a portal is killed' ? 'SIGKILL' : 'SIGTERM');
+      await sleep(1_000);
+      await house?.startPortal(victim % 2);
+      end(0);
       break;
     case 'a replica is frozen':
       // Longer than its session lives: when it wakes up, its work is another's.

@@ -11,6 +11,7 @@ import { readConfig } from '../../../src/config/config.js';
 import { Sealer } from '../../../src/credentials/seal.js';
 import { Secret } from '../../../src/credentials/secret.js';
 import { prefixEnd } from '../../../src/etcd/ranges.js';
+import { PORTAL_USER } from '../../../src/portal/user.js';
 import { HistoryLease } from '../../../src/records/history-lease.js';
 import { keys } from '../../../src/records/keys.js';
 import { RecordStore } from '../../../src/records/record-store.js';
@@ -59,8 +60,8 @@ export async function takeInventory(cluster: TestCluster): Promise<Inventory> {
     deployments: new Map(
       deployments.map(([key, { instance_id }]) => [key.slice(keys.deployment('').length), instance_id]),
     ),
-    users: users.filter((name) => name !== 'root'),
-    roles: roles.filter((name) => name !== 'root'),
+    users: users.filter((name) => name !== 'root' && name !== PORTAL_USER),
+    roles: roles.filter((name) => name !== 'root' && name !== PORTAL_USER),
     withKeys: new Set(tenants.kvs.map(({ key }) => key.toString('utf8').split('/')[2] as string)),
   };
 }

@@ -7,6 +7,8 @@ import { faultsOf, type Seen } from './history.js';
 
 const PAUSE_MS = 5;
 const CALL_MS = 8_000;
+/** Longer than any fault lasts. */
+const GIVE_UP_MS = 30_000;
 const LEASE_TTL = 10;
 const KEPT_ALIVE_EVERY_MS = 1_000;
 const LEASED = Buffer.from('leased');
@@ -81,7 +83,8 @@ export class TenantLoad {
         this.longest = Math.max(this.longest, performance.now() - startedAt);
         return answer;
       } catch (error) {
-        if (!(error instanceof EtcdError && (error.isTransient || error.kind === 'other'))) {
+        const isLate = performance.now() - startedAt > GIVE_UP_MS;
+        if (isLate || !(error instanceof EtcdError && (error.isTransient || error.kind === 'other'))) {
           throw error;
         }
         await sleep(PAUSE_MS * 4);
