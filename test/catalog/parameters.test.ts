@@ -64,10 +64,11 @@ describe('the validators of the plan Standard', () => {
     }
   });
 
-  it('take no parameters for an instance', () => {
+  it('take a whitelist for an instance, and nothing else', () => {
     for (const validator of [create, update]) {
       assert.deepEqual(validator({}), []);
-      assert.deepEqual(validator({ size: 3 }), ['size is not known; none is allowed here']);
+      assert.deepEqual(validator({ whitelist: [{ ip: '192.0.2.0/24', description: 'office' }] }), []);
+      assert.deepEqual(validator({ size: 3 }), ['size is not known; known are: whitelist']);
     }
   });
 
