@@ -75,13 +75,53 @@ describe('deploy/helm', () => {
     await assert.rejects(validate([{ ...one('Service', 'broker'), spec: { ports: 'http' } }]), /array/);
   });
 
-  it('asks Prometheus to sign in, where it is asked for', async () => {
-    const [monitor, ...more] = (await render('serviceMonitor.enabled=true')).filter(
-      ({ kind }) => kind === 'ServiceMonitor',
+  it('lets Prometheus read the metrics of brokers and portals, where it is asked for', async () => {
+    const kinds = (of: Manifest[]) => of.map(({ kind }) => kind);
+    assert.deepEqual(
+      kinds(manifests).filter((kind) => /Monitor/.test(kind)),
+      [],
     );
-    assert.equal(more.length, 0);
-    assert.deepEqual(monitor.spec.selector.matchLabels, one('Service', 'broker').spec.selector);
-    assert.equal(monitor.spec.endpoints[0].basicAuth.password.key, 'BROKER_PASSWORD');
+    const watched = await render(
+      'serviceMonitor.enabled=true',
+      'broker.allowedFrom[0].podSelector.matchLabels.app=platform',
+    );
+    const only = (wanted: string) => {
+      const found = watched.filter(({ kind }) => kind === wanted);
+      assert.equal(found.length, 1, wanted);
+      return found[0].spec;
+    };
+    const broker = only('ServiceMonitor');
+    assert.deepEqual(broker.selector.matchLabels, one('Service', 'broker').spec.selector);
+    assert.equal(broker.endpoints[0].basicAuth.password.key, 'BROKER_PASSWORD');
+    const portal = only('PodMonitor');
+    const { matchLabels } = one('Deployment', 'portal').spec.selector;
+    assert.deepEqual(portal.selector.matchLabels, matchLabels);
+
+    const alerts = await readFile(path.join(PROJECT, 'deploy/prometheus/alerts.yml'), 'utf8');
+    for (const [component, endpoint] of [
+      ['broker', broker.endpoints[0]],
+      ['portal', portal.podMetricsEndpoints[0]],
+    ]) {
+      const { ports } = one('Deployment', component).spec.template.spec.containers[0];
+      const named = ports.map(({ name }: { name: string }) => name);
+      assert.ok(named.includes(endpoint.port), component);
+      assert.equal(endpoint.path, '/metrics');
+      const [{ targetLabel, replacement }] = endpoint.relabelings;
+      assert.equal(targetLabel, 'job');
+      assert.ok(alerts.includes(`up{job="${replacement}"}`), replacement);
+      const policies = watched.filter(
+        ({ kind, metadata }) =>
+          kind === 'NetworkPolicy' && metadata.labels['app.kubernetes.io/component'] === component,
+      );
+      const [, metrics] = policies[0].spec.ingress;
+      assert.deepEqual(
+        metrics.ports.map(({ port }: { port: string }) => port),
+        [endpoint.port],
+      );
+      assert.ok(metrics.from.length > 0);
+    }
+    await validate(watched.filter(({ kind }) => kind === 'NetworkPolicy'));
+    await assert.rejects(run('template', CHART, '--set', 'serviceMonitor.allowedFrom={}'), /allowedFrom/);
   });
 
   it('refuses values that lead nowhere', async () => {

@@ -51,7 +51,7 @@ describe('Metrics, alerts and the dashboard', () => {
     );
     const of = (name: string) =>
       Number(
-        new RegExp(`^${name}\\{portal="portal-1",instance="${deployment}"\\} (\\d+)$`, 'm').exec(text)?.[1],
+        new RegExp(`^${name}\\{portal="portal-1",deployment="${deployment}"\\} (\\d+)$`, 'm').exec(text)?.[1],
       );
     assert.equal(of('compose_etcd_instance_requests_total'), 1);
     assert.ok(of('compose_etcd_instance_received_bytes_total') >= 'kvalue'.length);
@@ -78,6 +78,8 @@ describe('Metrics, alerts and the dashboard', () => {
       assert.equal(name.endsWith('_total'), type === 'counter', name);
       assert.ok(type !== 'histogram' || name.endsWith('_seconds'), name);
     }
+    // Prometheus sets these itself, and renames what has them already.
+    assert.doesNotMatch(text, /^[^#\n]*[{,](job|instance)="/m);
     assert.deepEqual(
       [...text.matchAll(/^# TYPE (\S+)/gm)]
         .map(([, name]) => name as string)
@@ -115,7 +117,7 @@ describe('Metrics, alerts and the dashboard', () => {
 
 /** The deployment that the text tells of. */
 function deploymentIn(text: string): string | undefined {
-  return /^compose_etcd_instance_requests_total\{portal="portal-1",instance="([0-9a-f]{24})"\}/m.exec(
+  return /^compose_etcd_instance_requests_total\{portal="portal-1",deployment="([0-9a-f]{24})"\}/m.exec(
     text,
   )?.[1];
 }

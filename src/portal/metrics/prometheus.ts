@@ -47,7 +47,10 @@ const LIMITS = [
 /** Calls that go on for as long as the client wants, whose time says nothing. */
 const STREAMS = new Set(['Watch', 'LeaseKeepAlive', 'Observe', 'RangeStream']);
 
-/** The metrics of portals in the format of Prometheus. An instance is named by its deployment's id. */
+/**
+ * The metrics of portals in the format of Prometheus. An instance is named by its deployment's id, in the label
+ * `deployment`: Prometheus itself sets `instance`, to what it scrapes.
+ */
 export function portalMetrics(portals: readonly ToldPortal[]): Promise<string> {
   const exposition = new Exposition();
   const up = exposition.gauge('compose_etcd_portal_up', '1 when the portal answers.');
@@ -139,7 +142,7 @@ function instances(exposition: Exposition): Writer {
   );
   return (portal, snapshot) => {
     for (const { instance, ...one } of snapshot.instances) {
-      const labels = { portal, instance };
+      const labels = { portal, deployment: instance };
       requests(one.requests, labels);
       received(one.received, labels);
       sent(one.sent, labels);
