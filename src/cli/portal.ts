@@ -126,10 +126,13 @@ async function serveHealth(
   const server = createServer({ requestTimeout: 5_000, maxHeaderSize: 8_192 }, (request, response) => {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (request.url === '/metrics' && isRead) {
-      void portalMetrics([{ name, snapshot: running.snapshot() }]).then((text) => {
-        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
-        response.end(text);
-      });
+      portalMetrics([{ name, snapshot: running.snapshot() }]).then(
+        (text) => {
+          response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+          response.end(text);
+        },
+        (error: Error) => response.destroy(error),
+      );
       return;
     }
     const isHere = request.url === '/health' && isRead;

@@ -165,7 +165,7 @@ export class Portal {
       log,
     });
     this.#dispatch = { forwarding, tokens, local };
-    this.#told = { active: this.active, gauges, times, tallies };
+    this.#told = { active: this.active, budgets, gauges, times, tallies };
     this.#ticker = setInterval(() => {
       const inFlight = adaptive.tick(scheduler.takeChanges() > 1);
       scheduler.limits = { ...scheduler.limits, inFlight, inFlightOfOne: Math.ceil(inFlight * 0.75) };

@@ -35,6 +35,12 @@ export class InstanceBudgets {
     return bytes;
   }
 
+  *[Symbol.iterator](): Generator<[deployment: string, StoredBytes]> {
+    for (const [deployment, { bytes }] of this.#entries) {
+      yield [deployment, bytes];
+    }
+  }
+
   /** When an instance is gone. */
   forget(deployment: string): void {
     this.#entries.delete(deployment);

@@ -1,10 +1,9 @@
 import type { ActiveTenants } from '../calls/active-tenant.js';
 import type { GaugeCounts, PortalGauges } from '../limits/gauges.js';
+import type { InstanceBudgets } from '../limits/instance-budgets.js';
 import type { CallTime, CallTimes } from './call-times.js';
 import type { Tallies } from './tallies.js';
 
-/** So many instances, the busiest, are told by themselves; the others together. */
-export const MOST_INSTANCES = 100;
 /** What stands for the others in place of a deployment's id. */
 export const OTHERS = 'other';
 
@@ -35,55 +34,47 @@ export interface PortalSnapshot {
 
 export interface SnapshotParts {
   readonly active: ActiveTenants;
+  readonly budgets: InstanceBudgets;
   readonly gauges: PortalGauges;
   readonly times: CallTimes;
   readonly tallies: Tallies;
 }
 
 export function portalSnapshot(
-  { active, gauges, times, tallies }: SnapshotParts,
+  parts: SnapshotParts,
   { connections, certificateExpiry }: Pick<PortalSnapshot, 'connections' | 'certificateExpiry'>,
 ): PortalSnapshot {
+  const { gauges, times } = parts;
   return {
     connections,
     held: { ...gauges.counts },
     calls: times.snapshot(),
     refusals: [...gauges.refusals],
-    instances: busiest(instances(active, tallies)),
+    instances: instances(parts),
     certificateExpiry,
   };
 }
 
-function instances(active: ActiveTenants, tallies: Tallies): Map<string, InstanceSnapshot> {
-  const found = new Map<string, InstanceSnapshot>([[OTHERS, { ...nothing(OTHERS), ...tallies.others }]]);
+/** Those that have a tally of their own, and the others as one. */
+function instances({ active, budgets, tallies }: SnapshotParts): InstanceSnapshot[] {
+  const others = { ...nothing(OTHERS), ...tallies.others };
+  const found = new Map<string, InstanceSnapshot>();
   for (const [instance, tally] of tallies) {
     found.set(instance, { ...nothing(instance), ...tally });
   }
-  for (const { tenant, gauges, bytes } of active) {
-    const instance = tenant.instance.settings.deploymentId;
-    const one = found.get(instance) ?? nothing(instance);
-    found.set(instance, one);
+  for (const { tenant, gauges } of active) {
+    const one = found.get(tenant.instance.settings.deploymentId) ?? others;
     one.connections += gauges.counts.connections;
     one.streams += gauges.counts.streams;
-    // The same for all bindings of the instance.
-    one.stored = bytes.estimate;
-    one.history = bytes.history;
-    one.quota = bytes.quota;
   }
-  return found;
-}
-
-/** The busiest by themselves, the rest as one. */
-function busiest(found: Map<string, InstanceSnapshot>): InstanceSnapshot[] {
-  const { [OTHERS]: others, ...own } = Object.fromEntries(found);
-  const sorted = Object.values(own).sort((one, other) => other.requests - one.requests);
-  const rest = others ?? nothing(OTHERS);
-  for (const { instance: _, ...counts } of sorted.slice(MOST_INSTANCES)) {
-    for (const [name, count] of Object.entries(counts) as [keyof typeof counts, number][]) {
-      rest[name] += count;
-    }
+  // Also of those that nobody uses at the moment.
+  for (const [instance, { estimate, history, quota }] of budgets) {
+    const one = found.get(instance) ?? others;
+    one.stored += estimate;
+    one.history += history;
+    one.quota += quota;
   }
-  return [...sorted.slice(0, MOST_INSTANCES), rest];
+  return [...found.values(), others];
 }
 
 function nothing(instance: string): InstanceSnapshot {

@@ -4,18 +4,15 @@ export class Tally {
   /** Of messages, in bytes, as the tenant sent and got them. */
   received = 0;
   sent = 0;
-
-  add({ requests, received, sent }: Tally): void {
-    this.requests += requests;
-    this.received += received;
-    this.sent += sent;
-  }
 }
 
-/** So many instances have a tally of their own; the oldest is added to those of the others when there are more. */
-const MOST = 10_000;
+/** So many instances are counted by themselves. */
+const MOST = 100;
 
-/** The tallies of all instances at one portal. */
+/**
+ * The tallies of a portal's instances: the first that it served by themselves, and all others together. None moves
+ * from one to the other, since a counter that falls looks like a restart.
+ */
 export class Tallies {
   readonly others = new Tally();
   readonly #tallies = new Map<string, Tally>();
@@ -23,16 +20,12 @@ export class Tallies {
   constructor(readonly most = MOST) {}
 
   of(deployment: string): Tally {
-    let tally = this.#tallies.get(deployment);
-    if (tally === undefined) {
-      tally = new Tally();
-      this.#tallies.set(deployment, tally);
-      if (this.#tallies.size > this.most) {
-        const [[oldest, its] = ['', this.others]] = this.#tallies;
-        this.#tallies.delete(oldest);
-        this.others.add(its);
-      }
+    const known = this.#tallies.get(deployment);
+    if (known !== undefined || this.#tallies.size >= this.most) {
+      return known ?? this.others;
     }
+    const tally = new Tally();
+    this.#tallies.set(deployment, tally);
     return tally;
   }
 

@@ -115,7 +115,6 @@ const PROGRAM: readonly (readonly [path: string, body: unknown])[] = [
     (serializable) => ['/v3/kv/range', `{"key":"${key}","serializable":${serializable}}`] as const,
   ),
   ['/v3/kv/range', { key, sort_order: {} }],
-  ['/v3/kv/range', { key, sort_order: 77 }],
   ['/v3/kv/txn', { compare: { key } }],
   ['/v3/auth/authenticate', { name: 12, password: 'x' }],
   ['/v3/auth/authenticate', '{"name":"root","password":12345678901234567890}'],
