@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { SessionLost } from '../broker/errors.js';
 import { ATTEMPT_TIMEOUT_MS, type EtcdClient, within } from '../etcd/client.js';
-import { EtcdError } from '../etcd/errors.js';
+import { EtcdError, isEtcdError } from '../etcd/errors.js';
 import { grantLease, keepAlive } from '../etcd/leases.js';
 import { withTimeout } from '../timing.js';
 import { keys } from './keys.js';
@@ -37,8 +37,9 @@ export class Session {
   #lease: string | undefined;
   /** On the monotonic clock: until when the lease is known to live. */
   #aliveUntil = 0;
+  /** When etcd last said that the lease lives. */
+  #heardAt = 0;
   #timer: NodeJS.Timeout | undefined;
-  #granting: Promise<void> | undefined;
   readonly #beats = new Set<Promise<unknown>>();
 
   constructor(
@@ -63,7 +64,7 @@ export class Session {
    */
   async start(): Promise<void> {
     try {
-      await this.#renew();
+      await this.#begin();
     } catch (error) {
       if (!(error instanceof EtcdError && error.kind === 'no-space')) {
         throw error;
@@ -94,22 +95,48 @@ export class Session {
     }
   }
 
-  async #grant(): Promise<void> {
+  /**
+   * Begins a session under a name and a lease of its own, so that several beats may try at the same time: the first that
+   * comes through counts, and what the others have made is known to nobody and runs out.
+   */
+  async #begin(): Promise<void> {
+    const id = newId();
     const startedAt = performance.now();
     // One attempt each: the next beat begins anew, with another member if this one hangs.
     const lease = await grantLease(this.connection, SESSION_TTL_SECONDS, within(ATTEMPT_TIMEOUT_MS));
     const about = JSON.stringify({ schema: 1, host: hostname(), pid: process.pid });
     await this.connection.kv.put(
       {
-        key: Buffer.from(keys.owner(this.#id)),
+        key: Buffer.from(keys.owner(id)),
         value: Buffer.from(about),
         lease,
       },
       within(ATTEMPT_TIMEOUT_MS),
     );
+    if (this.isAlive) {
+      await this.#revoke(lease);
+      return;
+    }
+    const before = this.#lease;
+    this.#id = id;
     this.#lease = lease;
+    this.#heardAt = performance.now();
     this.#aliveUntil = startedAt + SESSION_TTL_SECONDS * 1_000 - MARGIN_MS;
-    this.log.info({ session: this.#id }, 'A session with etcd has begun');
+    this.log.info({ session: id }, 'A session with etcd has begun');
+    if (before !== undefined) {
+      // An election may have given it more time; what it owns is to be taken over now.
+      await this.#revoke(before);
+    }
+  }
+
+  async #revoke(lease: string): Promise<void> {
+    try {
+      await this.connection.lease.leaseRevoke({ ID: lease }, within(REVOKE_TIMEOUT_MS));
+    } catch (error) {
+      if (!isEtcdError(error, 'not-found')) {
+        throw error;
+      }
+    }
   }
 
   #schedule(): void {
@@ -127,8 +154,9 @@ export class Session {
     const lease = this.#lease;
     const startedAt = performance.now();
     try {
-      if (lease === undefined) {
-        await this.#renew();
+      // etcd keeps a sign of life for a lease that has run out waiting until it is revoked, which may take seconds.
+      if (lease === undefined || startedAt - this.#heardAt > SESSION_TTL_SECONDS * 1_000) {
+        await this.#begin();
         return;
       }
       const ttl = await keepAlive(this.connection, lease, within(ATTEMPT_TIMEOUT_MS));
@@ -136,6 +164,7 @@ export class Session {
         return; // a beat of an earlier session
       }
       if (ttl > 0) {
+        this.#heardAt = performance.now();
         this.#aliveUntil = Math.max(this.#aliveUntil, startedAt + ttl * 1_000 - MARGIN_MS);
         return;
       }
@@ -143,19 +172,11 @@ export class Session {
       this.#lease = undefined;
       this.#aliveUntil = 0;
       this.#id = newId();
-      await this.#renew();
+      await this.#begin();
     } catch (error) {
       // The next beat tries again. Until one succeeds, isAlive turns false by itself and no step is taken.
       this.log.warn({ session: this.#id, reason: (error as Error).message }, 'No sign of life reached etcd');
     }
-  }
-
-  /** Begins a session, unless another beat is just doing so. */
-  async #renew(): Promise<void> {
-    this.#granting ??= this.#grant().finally(() => {
-      this.#granting = undefined;
-    });
-    await this.#granting;
   }
 }
 
