@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { EtcdLockFailedError } from 'etcd3';
 import { availableEtcds } from '../../support/etcd-versions.js';
 import { PortalHouse } from '../support/portal.js';
 
@@ -42,6 +43,43 @@ for (const { version, path } of await availableEtcds()) {
       await client.put('w/1').value('1');
       assert.equal(await seen, 'w/1');
       await watcher.cancel();
+    });
+
+    it('uses namespaces, leases and locks of etcd3', async () => {
+      const client = house.client(await house.bind('helpers', 'b'));
+      const namespace = client.namespace('app/');
+      await namespace.put('a').value('x');
+      assert.equal(await client.get('app/a').string(), 'x');
+      assert.deepEqual(await namespace.getAll().keys(), ['a']);
+      const lease = client.lease(10);
+      await lease.put('leased').value('x');
+      assert.equal(await client.get('leased').string(), 'x');
+      await lease.revoke();
+      assert.equal(await client.get('leased').string(), null);
+      const lock = client.lock('lock');
+      await lock.acquire();
+      await assert.rejects(client.lock('lock').acquire(), EtcdLockFailedError);
+      await lock.release();
+      const again = await client.lock('lock').acquire();
+      await again.release();
+    });
+
+    it('counts with its software transactions, two at a time, and elects', async () => {
+      const client = house.client(await house.bind('counting', 'b'));
+      await client.put('n').value(0);
+      const add = () =>
+        client.stm({ retries: 50 }).transact(async (transaction) => {
+          const n = await transaction.get('n').number();
+          await transaction.put('n').value(Number(n) + 1);
+        });
+      await Promise.all([add(), add(), add()]);
+      assert.equal(await client.get('n').number(), 3);
+      const election = client.election('leader', 10);
+      const campaign = election.campaign('me');
+      await campaign.wait();
+      assert.equal(await election.leader(), 'me');
+      await campaign.resign();
+      assert.equal(await election.leader(), undefined);
     });
   });
 }
