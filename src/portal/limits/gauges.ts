@@ -12,7 +12,7 @@ export const GAUGE_KINDS = [
 export type GaugeKind = (typeof GAUGE_KINDS)[number];
 export type GaugeCounts = { [kind in GaugeKind]: number };
 
-/** For one binding at one portal. Connections as the 2,000; etcd's clients use one stream for many watches. */
+/** For one binding at one portal. Connections as Compose's portals had; etcd's clients use one stream for many watches. */
 export const BINDING_LIMITS: Readonly<GaugeCounts> = {
   connections: 2_000,
   streams: 4_000,
