@@ -39,6 +39,7 @@ export async function runPortal(env: NodeJS.ProcessEnv, say: (line: string) => v
   const address = portalsAddress(cluster, settings);
   const [listen = { port: DEFAULT_PORT }] = settings.listen;
   const self = selfOf(settings.endpoints, listen.port);
+  const name = `portal-${self + 1}`;
   let running: RunningPortal;
   try {
     running = await startPortal({
@@ -52,12 +53,11 @@ export async function runPortal(env: NodeJS.ProcessEnv, say: (line: string) => v
       port: listen.port,
       certificate: await certificateSource(settings, address, seals),
       proxyProtocol: settings.proxyProtocol,
-      log: log.child({ portal: `portal-${self + 1}` }),
+      log: log.child({ portal: name }),
     });
   } catch (error) {
     throw explained(error);
   }
-  const name = `portal-${self + 1}`;
   const health = await serveHealth(settings.healthPort, name, running);
   say(`The portal listens at port ${running.port}; credentials name ${settings.endpoints.join(', ')}`);
   stopOnSignals(log, async () => {

@@ -1,10 +1,9 @@
 import { codecOf } from '../etcd/messages/codec.js';
 import { keyAfter } from '../etcd/ranges.js';
 import type { ActiveTenant } from './calls/active-tenant.js';
-import { Exchange } from './upstream/exchange.js';
+import { ask } from './upstream/ask.js';
 import type { Upstream } from './upstream/upstream.js';
 
-const PAGE_TIMEOUT_MS = 4_000;
 const requests = codecOf('RangeRequest');
 const responses = codecOf('RangeResponse');
 
@@ -24,7 +23,7 @@ export interface PageOptions {
 
 /**
  * Reads one key space as its tenant's user, a page at a time, all as it was at one revision.
- * @throws Error when etcd can't be asked, among others when that revision was compacted meanwhile
+ * @throws AskFailed when etcd can't be asked, among others when that revision was compacted meanwhile
  */
 export async function* keySpacePages(
   upstream: Upstream,
@@ -37,7 +36,14 @@ export async function* keySpacePages(
   let at = revision;
   for (;;) {
     const request = { key, range_end, limit, revision: String(at), keys_only: keysOnly };
-    const page = await readPage(upstream, active, request, signal);
+    const answer = await ask(
+      upstream,
+      active.signIn,
+      '/etcdserverpb.KV/Range',
+      requests.encode(request),
+      signal,
+    );
+    const page = responses.decode(answer) as unknown as Page;
     at ||= Number(page.header.revision);
     yield page;
     const last = page.kvs.at(-1);
@@ -46,32 +52,4 @@ export async function* keySpacePages(
     }
     key = keyAfter(last.key);
   }
-}
-
-function readPage(
-  upstream: Upstream,
-  active: ActiveTenant,
-  request: object,
-  signal: AbortSignal,
-): Promise<Page> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const stop = () => {
-      exchange.cancel();
-      reject(signal.reason);
-    };
-    const exchange = new Exchange(upstream, active.signIn, '/etcdserverpb.KV/Range', {
-      answered: (answer) => {
-        signal.removeEventListener('abort', stop);
-        resolve(responses.decode(answer) as unknown as Page);
-      },
-      failed: ({ message }) => {
-        signal.removeEventListener('abort', stop);
-        reject(new Error(message));
-      },
-    });
-    signal.addEventListener('abort', stop);
-    const endAt = performance.now() + PAGE_TIMEOUT_MS;
-    exchange.start(requests.encode(request), endAt, PAGE_TIMEOUT_MS, true);
-  });
 }

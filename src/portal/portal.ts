@@ -20,7 +20,12 @@ import { PortalGauges } from './limits/gauges.js';
 import { Guesses } from './limits/guesses.js';
 import { InstanceBudgets } from './limits/instance-budgets.js';
 import { CallTimes } from './metrics/call-times.js';
-import { type PortalSnapshot, portalSnapshot, type SnapshotParts } from './metrics/snapshot.js';
+import {
+  type ListenerSnapshot,
+  type PortalSnapshot,
+  portalSnapshot,
+  type SnapshotParts,
+} from './metrics/snapshot.js';
 import { Tallies } from './metrics/tallies.js';
 import { PortalRecords } from './portal-records.js';
 import { callsByPath } from './table/lookup.js';
@@ -215,7 +220,7 @@ export class Portal {
   }
 
   /** What it tells of itself, with what its listener knows. */
-  snapshot(listener: Parameters<typeof portalSnapshot>[1]): PortalSnapshot {
+  snapshot(listener: ListenerSnapshot): PortalSnapshot {
     return portalSnapshot(this.#told, listener);
   }
 

@@ -7,7 +7,7 @@ const PAGE = 500;
 /**
  * Adds up the keys and values of one key space.
  * @param revision to read at; 0 for the latest
- * @throws Error when etcd can't be asked, among others when that revision was compacted meanwhile
+ * @throws AskFailed when etcd can't be asked, among others when that revision was compacted meanwhile
  */
 export async function sizeOf(
   upstream: Upstream,

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 
 /** So many connections on which nobody has signed in may be open. Each costs some 30 KB, and one in a handshake more. */
-export const MOST_STRANGERS = 2_000;
+const MOST_STRANGERS = 2_000;
 
 /** The connections on which nobody has signed in yet. When there are too many, the oldest one is closed. */
 export class Strangers {
@@ -9,10 +9,6 @@ export class Strangers {
   readonly #sockets = new Map<string, Socket>();
 
   constructor(readonly most = MOST_STRANGERS) {}
-
-  get size(): number {
-    return this.#sockets.size;
-  }
 
   /** @param name of the connection, the same for the bare socket and for TLS on it */
   add(name: string, socket: Socket): void {

@@ -1,4 +1,7 @@
 import { Exposition } from '../../observability/exposition.js';
+import { Code } from '../calls/status.js';
+import { GAUGE_KINDS } from '../limits/gauges.js';
+import { callsByPath } from '../table/lookup.js';
 import { BUCKETS } from './call-times.js';
 import type { PortalSnapshot } from './snapshot.js';
 
@@ -8,33 +11,9 @@ export interface ToldPortal {
   readonly snapshot: PortalSnapshot | undefined;
 }
 
-/** gRPC's names of its codes. */
-const CODES = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-] as const;
-
 /** The limits that a portal refuses by, in `limits/`, so that each is counted from the start. */
 const LIMITS = [
-  ...['connections', 'streams', 'watches', 'leases', 'requests', 'requestBytes'].flatMap((kind) => [
-    kind,
-    `portal ${kind}`,
-  ]),
+  ...GAUGE_KINDS.flatMap((kind) => [kind, `portal ${kind}`]),
   'waiting',
   'stored bytes',
   'history',
@@ -45,7 +24,11 @@ const LIMITS = [
 ];
 
 /** Calls that go on for as long as the client wants, whose time says nothing. */
-const STREAMS = new Set(['Watch', 'LeaseKeepAlive', 'Observe', 'RangeStream']);
+const STREAMS = new Set(
+  [...callsByPath.values()].flatMap((call) =>
+    call.handling === 'denied' || call.kind === 'unary' ? [] : [call.name],
+  ),
+);
 
 /**
  * The metrics of portals in the format of Prometheus. An instance is named by its deployment's id, in the label
@@ -108,7 +91,7 @@ function calls(exposition: Exposition): Writer {
   return (portal, snapshot) => {
     for (const { call, codes, buckets, seconds } of snapshot.calls) {
       for (const [code, count] of new Map([[0, 0], ...codes])) {
-        requests(count, { portal, call, code: CODES[code] ?? String(code) });
+        requests(count, { portal, call, code: Code[code] ?? String(code) });
       }
       if (!STREAMS.has(call)) {
         durations(buckets, seconds, { portal, call });

@@ -32,6 +32,9 @@ export interface PortalSnapshot {
   readonly certificateExpiry: number | undefined;
 }
 
+/** What its listener knows. */
+export type ListenerSnapshot = Pick<PortalSnapshot, 'connections' | 'certificateExpiry'>;
+
 export interface SnapshotParts {
   readonly active: ActiveTenants;
   readonly budgets: InstanceBudgets;
@@ -42,7 +45,7 @@ export interface SnapshotParts {
 
 export function portalSnapshot(
   parts: SnapshotParts,
-  { connections, certificateExpiry }: Pick<PortalSnapshot, 'connections' | 'certificateExpiry'>,
+  { connections, certificateExpiry }: ListenerSnapshot,
 ): PortalSnapshot {
   const { gauges, times } = parts;
   return {

@@ -110,15 +110,7 @@ export class TenantLoad {
       if (!succeeded && Number(String(there?.value)) !== value) {
         throw new Error(`the write of ${value} found ${there?.value}`);
       }
-      this.history.push({
-        kind: 'write',
-        key: String(key),
-        value,
-        modRevision: Number(succeeded ? header.revision : there?.mod_revision),
-        revision: Number(header.revision),
-        from,
-        to: performance.now(),
-      });
+      this.#saw('write', value, succeeded ? header.revision : there?.mod_revision, header.revision, from);
       await sleep(PAUSE_MS);
     }
   }
@@ -128,17 +120,28 @@ export class TenantLoad {
     while (!this.#stop.signal.aborted) {
       const from = performance.now();
       const { header, kvs } = await this.#insist(() => client.kv.range({ key: this.#key }, within(CALL_MS)));
-      this.history.push({
-        kind: 'read',
-        key: String(this.#key),
-        value: Number(String(kvs[0]?.value ?? 0)),
-        modRevision: Number(kvs[0]?.mod_revision ?? 0),
-        revision: Number(header.revision),
-        from,
-        to: performance.now(),
-      });
+      const [kv] = kvs;
+      this.#saw('read', Number(String(kv?.value ?? 0)), kv?.mod_revision ?? '0', header.revision, from);
       await sleep(PAUSE_MS);
     }
+  }
+
+  #saw(
+    kind: Seen['kind'],
+    value: number,
+    modRevision: string | undefined,
+    revision: string,
+    from: number,
+  ): void {
+    this.history.push({
+      kind,
+      key: String(this.#key),
+      value,
+      modRevision: Number(modRevision),
+      revision: Number(revision),
+      from,
+      to: performance.now(),
+    });
   }
 
   /** Opened again after the last event when it ends, as etcd's own clients do. */

@@ -2,15 +2,14 @@ import { codecOf } from '../../../etcd/messages/codec.js';
 import { keySpacePages } from '../../key-space-pages.js';
 import { stripResponse } from '../../rewriter/responses.js';
 import type { AllowedCall } from '../../table/lookup.js';
-import { Exchange } from '../../upstream/exchange.js';
+import { AskFailed, ask } from '../../upstream/ask.js';
 import type { Upstream } from '../../upstream/upstream.js';
 import type { ActiveTenant } from '../active-tenant.js';
-import { Code, type Status, statuses } from '../status.js';
+import { Code, statuses } from '../status.js';
 import type { ClusterFacts } from './cluster-facts.js';
 import { CallFailed } from './local-call.js';
 
 const responses = codecOf('LeaseLeasesResponse');
-const TIMEOUT_MS = 4_000;
 /** Keys in one page of those that are looked through. */
 const PAGE = 2_000;
 const NOTHING = new Uint8Array(0);
@@ -32,14 +31,22 @@ export async function leaseList(
     throw new CallFailed(statuses.noLeases);
   }
   try {
-    const answer = await ask(upstream, active, call.path, signal);
+    const answer = await ask(upstream, active.signIn, call.path, NOTHING, signal);
     return responses.decode(stripResponse(call.response, answer, active.scope));
   } catch (error) {
-    if (!(error instanceof CallFailed && error.status.code === Code.PERMISSION_DENIED)) {
-      throw error;
+    if (isRefused(error)) {
+      return await listed(active, upstream, facts, signal).catch(failed);
     }
-    return listed(active, upstream, facts, signal);
+    return failed(error);
   }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof AskFailed && error.status.code === Code.PERMISSION_DENIED;
+}
+
+function failed(error: unknown): never {
+  throw error instanceof AskFailed ? new CallFailed(error.status) : error;
 }
 
 async function listed(
@@ -62,15 +69,4 @@ async function listed(
     }
   }
   return { header: facts.header(revision), leases: [...ids].map((id) => ({ ID: String(id) })) };
-}
-
-function ask(upstream: Upstream, active: ActiveTenant, path: string, signal: AbortSignal): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const exchange = new Exchange(upstream, active.signIn, path, {
-      answered: resolve,
-      failed: (status: Status) => reject(new CallFailed(status)),
-    });
-    signal.addEventListener('abort', () => exchange.cancel(), { once: true });
-    exchange.start(NOTHING, performance.now() + TIMEOUT_MS, TIMEOUT_MS, true);
-  });
 }
