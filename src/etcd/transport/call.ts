@@ -11,7 +11,7 @@ export interface Call {
   end(): void;
   /** Resets the stream. `onEnd` is called before this returns, with code 1 (CANCELLED). */
   cancel(): void;
-  /** Holds messages back, and their flow-control credit: the server has to stop at the stream's window. */
+  /** Holds messages back, but for a large one that has begun to come, and their flow-control credit: the server has to stop at the stream's window. */
   pause(): void;
   resume(): void;
 }
@@ -19,6 +19,11 @@ export interface Call {
 export interface CallHandlers {
   /** The message stays valid after this returns. It may be a part of a larger buffer: copy what is kept for long. */
   onMessage(message: Buffer): void;
+  /**
+   * Whether a message that is larger than the stream's window may be put together now. Otherwise the call is paused
+   * before it, and asks again after `resume`. Any may where this is not given.
+   */
+  admits?(bytes: number): boolean;
   /** Exactly once, after the last message; also after `cancel`. */
   onEnd(end: CallEnd): void;
   /** After a `write` that returned false. */

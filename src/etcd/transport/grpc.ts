@@ -9,6 +9,8 @@ export const DEFAULT_MAX_MESSAGE_BYTES = 256 * 1024 * 1024;
 /** Where a {@link MessageReader} delivers to. It stops before the next message when `paused` is true. */
 export interface MessageSink {
   readonly paused: boolean;
+  /** Whether a message that spans several chunks may be put together now; the reader stops before it where not. */
+  admits(bytes: number): boolean;
   onMessage(message: Buffer): void;
 }
 
@@ -33,10 +35,16 @@ export class MessageReader {
   readonly #sink: MessageSink;
   readonly #parts: Buffer[] = [];
   #partsBytes = 0;
+  #isAdmitted = false;
 
   constructor(sink: MessageSink, maxBytes: number) {
     this.#sink = sink;
     this.#maxBytes = maxBytes;
+  }
+
+  /** Whether a message that was admitted is being put together. It is finished even where the sink pauses. */
+  get assembling(): boolean {
+    return this.#isAdmitted;
   }
 
   /** Whether the bytes so far end in the middle of a message. */
@@ -45,15 +53,20 @@ export class MessageReader {
   }
 
   /**
-   * Returns how many bytes it took: all, unless the sink was paused meanwhile; the rest is to be given again.
+   * Returns how many bytes it took: all, unless the sink was paused or did not admit a message; the rest is to be
+   * given again.
    *
    * @throws MessageError
    */
   read(chunk: Buffer): number {
     let at = 0;
-    while (at < chunk.length && !this.#sink.paused) {
+    while (at < chunk.length && (this.#isAdmitted || !this.#sink.paused)) {
       if (this.#partsBytes > 0) {
-        at += this.#continue(chunk, at);
+        const taken = this.#continue(chunk, at);
+        if (taken === 0) {
+          break;
+        }
+        at += taken;
         continue;
       }
       if (chunk.length - at < MESSAGE_PREFIX_BYTES) {
@@ -61,7 +74,7 @@ export class MessageReader {
       }
       const end = at + MESSAGE_PREFIX_BYTES + this.#lengthOf(chunk, at);
       if (end > chunk.length) {
-        return this.#keep(chunk, at);
+        return this.#admits(end - at) ? this.#keep(chunk, at) : at;
       }
       const start = at + MESSAGE_PREFIX_BYTES;
       at = end;
@@ -76,7 +89,12 @@ export class MessageReader {
     return chunk.length;
   }
 
-  /** Adds to the unfinished message what this chunk has of it. */
+  #admits(bytes: number): boolean {
+    this.#isAdmitted ||= this.#sink.admits(bytes);
+    return this.#isAdmitted;
+  }
+
+  /** Adds to the unfinished message what this chunk has of it, and returns how much; 0 where it is not admitted. */
   #continue(chunk: Buffer, at: number): number {
     const first = this.#parts[0] as Buffer;
     if (first.length < MESSAGE_PREFIX_BYTES) {
@@ -87,7 +105,11 @@ export class MessageReader {
       this.#deliverIfWhole();
       return taken;
     }
-    const missing = MESSAGE_PREFIX_BYTES + this.#lengthOf(first, 0) - this.#partsBytes;
+    const whole = MESSAGE_PREFIX_BYTES + this.#lengthOf(first, 0);
+    if (!this.#admits(whole)) {
+      return 0;
+    }
+    const missing = whole - this.#partsBytes;
     const taken = Math.min(missing, chunk.length - at);
     this.#parts.push(chunk.subarray(at, at + taken));
     this.#partsBytes += taken;
@@ -107,6 +129,7 @@ export class MessageReader {
     const message = Buffer.concat(this.#parts, this.#partsBytes - MESSAGE_PREFIX_BYTES);
     this.#parts.length = 0;
     this.#partsBytes = 0;
+    this.#isAdmitted = false;
     this.#sink.onMessage(message);
   }
 

@@ -14,8 +14,8 @@ import {
 } from './grpc.js';
 import type { StreamHost } from './stream-host.js';
 
-/** Our receive window for each stream; what a paused stream can make us hold. */
-export const STREAM_WINDOW = 1024 * 1024;
+/** Our receive window for each stream; what a paused stream can make us hold. A longer message is a large one. */
+export const STREAM_WINDOW = 256 * 1024;
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 const NOTHING: Uint8Array[] = [];
 
@@ -92,8 +92,8 @@ export class Stream implements Call, MessageSink, SendingStream {
     if (this.#consuming) {
       return; // called by a handler: who called that one goes on, in order
     }
-    while (this.#held !== undefined && this.#held.length > 0 && !this.paused && !this.finished) {
-      const chunk = this.#held.shift() as Buffer;
+    while (this.#holds && !this.#waits && !this.finished) {
+      const chunk = this.#held?.shift() as Buffer;
       this.#host.held(-chunk.length);
       this.#consume(chunk);
     }
@@ -154,7 +154,7 @@ export class Stream implements Call, MessageSink, SendingStream {
     this.#credit(flowBytes - data.length);
     if (head.httpStatus !== 200 || !isGrpc(head.contentType)) {
       this.#credit(data.length); // a page of text, of which only the status counts
-    } else if (this.paused || this.#holds) {
+    } else if (this.#waits || this.#holds) {
       this.#hold(data);
     } else {
       this.#consume(data);
@@ -210,6 +210,19 @@ export class Stream implements Call, MessageSink, SendingStream {
     if (!this.finished) {
       this.handlers.onMessage(message);
     }
+  }
+
+  admits(bytes: number): boolean {
+    if (bytes <= STREAM_WINDOW || this.handlers.admits === undefined || this.handlers.admits(bytes)) {
+      return true;
+    }
+    this.paused = true;
+    return false;
+  }
+
+  /** Whether what comes has to be held. */
+  get #waits(): boolean {
+    return this.paused && this.#reader?.assembling !== true;
   }
 
   get #holds(): boolean {

@@ -148,7 +148,9 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     this.done(stripped);
     this.active.tally.sent += stripped.length;
     this.#release(Code.OK);
-    this.inbound.answer(stripped);
+    const room = this.exchange.takeRoom();
+    room?.giveSoon();
+    this.inbound.answer(stripped, room && (() => room.give()));
   }
 
   failed(status: Status, mayBeApplied: boolean): void {

@@ -17,8 +17,11 @@ export interface InboundCall {
   readonly timeoutMs?: number | undefined;
   /** Sends one message, which is not changed afterwards. False when more waits than is good: go on after `onDrain`. */
   sendMessage(message: Buffer): boolean;
-  /** One message and OK: the whole answer of a unary call. */
-  answer(message: Buffer): void;
+  /**
+   * One message and OK: the whole answer of a unary call.
+   * @param onGone is called once, when it has been written or is not wanted any more
+   */
+  answer(message: Buffer, onGone?: () => void): void;
   /** gRPC's status code and message; nothing may follow. */
   end(code: number, message: string): void;
   /** No more `onMessage` until {@link resume}, and no credit for the client to send. */

@@ -57,6 +57,7 @@ export const statuses = {
   stopped: { code: Code.UNAVAILABLE, message: 'etcdserver: server stopped' },
   /** Two key spaces of the cluster have the same lease tag; the portal's own text. */
   noLeases: { code: Code.UNAVAILABLE, message: 'etcdserver: leases are not available to this key space' },
+  tooManyRequests: { code: Code.RESOURCE_EXHAUSTED, message: 'etcdserver: too many requests' },
   cancelled: { code: Code.CANCELLED, message: 'context canceled' },
   deadlineExceeded: { code: Code.DEADLINE_EXCEEDED, message: 'context deadline exceeded' },
   /** gRPC's: a call of one message with none or several. */

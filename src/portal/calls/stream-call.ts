@@ -8,6 +8,7 @@ import { Leak, refusals } from '../rewriter/refusal.js';
 import { rewriteRequest } from '../rewriter/requests.js';
 import { stripResponse } from '../rewriter/responses.js';
 import type { AllowedCall } from '../table/lookup.js';
+import { AnswerRoom } from '../upstream/answer-room.js';
 import { isWrongPassword, nextAfter, statusOfLast } from '../upstream/outcome.js';
 import type { ActiveTenant, Held } from './active-tenant.js';
 import { denialOf, statusOfRefusal } from './admission.js';
@@ -27,6 +28,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
   #token: string | undefined;
   /** What waits for the stream to be opened. The client is paused meanwhile. */
   #waiting: Buffer[] = [];
+  #room: AnswerRoom | undefined;
   #isOpening = false;
   #isOver = false;
   #isHalfClosed = false;
@@ -96,6 +98,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
   }
 
   onDrain(): void {
+    this.#room?.give();
     this.#call?.resume();
   }
 
@@ -149,7 +152,9 @@ export abstract class StreamCall implements InboundHandlers, Held {
   protected tell(message: Buffer): void {
     if (!this.#isOver) {
       this.active.tally.sent += message.length;
-      if (!this.inbound.sendMessage(message)) {
+      if (this.inbound.sendMessage(message)) {
+        this.#room?.give();
+      } else {
         this.#call?.pause();
       }
     }
@@ -171,6 +176,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
   protected dropUpstream(): void {
     const call = this.#call;
     this.#call = undefined;
+    this.#room?.give();
     call?.cancel();
   }
 
@@ -204,11 +210,16 @@ export abstract class StreamCall implements InboundHandlers, Held {
     this.#isOpening = false;
     this.#token = token;
     const handlers: CallHandlers = {
+      admits: (bytes) => {
+        this.#room ??= new AnswerRoom(this.parts.upstream.answers, this.active.signIn);
+        return this.#room.admits(bytes, this.#call);
+      },
       onMessage: (message) => this.#answered(message),
       onEnd: (end) => {
         // One that was let go of is nobody's business.
         if (this.#call === call && !this.#isOver) {
           this.#call = undefined;
+          this.#room?.give();
           this.parts.upstream.judge(place, end);
           this.ended(end);
         }
@@ -252,6 +263,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
       return;
     }
     this.hasAnswered = true;
+    this.#room?.giveSoon();
     this.response(stripped);
   }
 

@@ -89,8 +89,12 @@ export class GrpcServerCall implements StreamHandlers, MessageSink {
     return this.#stream.send(prefix, message);
   }
 
-  /** One message and OK: the whole answer of a unary call. */
-  answer(message: Uint8Array): void {
+  /**
+   * One message and OK: the whole answer of a unary call.
+   * @param onGone is called once, when it has been written or is not wanted any more
+   */
+  answer(message: Uint8Array, onGone?: () => void): void {
+    this.#stream.whenReleased(onGone);
     writeMessagePrefix(prefix, 0, message.length);
     this.#stream.answer(RESPONSE_HEAD, prefix, message, TRAILERS_OK);
   }

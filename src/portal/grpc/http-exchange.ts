@@ -39,6 +39,10 @@ export class HttpExchange implements StreamHandlers {
     }
   }
 
+  whenReleased(onReleased: (() => void) | undefined): void {
+    this.#stream.whenReleased(onReleased);
+  }
+
   get ended(): boolean {
     return this.#stream.finished;
   }

@@ -38,6 +38,7 @@ export class Http1Exchange implements PlainExchange {
   #isWhole = false;
   #isEnded = false;
   #isWaiting = false;
+  #onReleased: (() => void) | undefined;
 
   constructor(incoming: IncomingMessage, outgoing: ServerResponse, host: ExchangeHost) {
     this.#incoming = incoming;
@@ -97,6 +98,14 @@ export class Http1Exchange implements PlainExchange {
     if (!this.#isGone) {
       this.#isEnded = true;
       this.#outgoing.end();
+    }
+  }
+
+  whenReleased(onReleased: (() => void) | undefined): void {
+    if (this.#isGone) {
+      onReleased?.();
+    } else {
+      this.#onReleased = onReleased;
     }
   }
 
@@ -190,6 +199,8 @@ export class Http1Exchange implements PlainExchange {
     this.#hold(-this.#held);
     this.#body = new Body();
     this.#pending = Buffer.alloc(0);
+    this.#onReleased?.();
+    this.#onReleased = undefined;
   }
 }
 

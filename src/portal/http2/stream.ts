@@ -35,6 +35,7 @@ export class ServerStream implements SendingStream {
   #endDelivered = false;
   #held = NO_HELD;
   #charged = 0;
+  #onReleased: (() => void) | undefined;
 
   constructor(
     host: StreamHost<ServerStream>,
@@ -73,6 +74,15 @@ export class ServerStream implements SendingStream {
     this.host.sendData(this, prefix, data);
     this.#needsDrain = this.queuedBytes > this.host.highWaterBytes;
     return !this.#needsDrain;
+  }
+
+  /** @param onReleased is called once, when the answer has been written or the stream is gone */
+  whenReleased(onReleased: (() => void) | undefined): void {
+    if (this.finished) {
+      onReleased?.();
+    } else {
+      this.#onReleased = onReleased;
+    }
   }
 
   /** A whole answer at once. */
@@ -268,5 +278,7 @@ export class ServerStream implements SendingStream {
     }
     this.#held = NO_HELD;
     this.handlers = undefined;
+    this.#onReleased?.();
+    this.#onReleased = undefined;
   }
 }

@@ -81,7 +81,8 @@ export class JsonCall implements InboundCall {
     return this.#exchange.write(`{"result":${jsonOf(this.#parts.definition[1], message)}}\n`);
   }
 
-  answer(message: Buffer): void {
+  answer(message: Buffer, onGone?: () => void): void {
+    this.#exchange.whenReleased(onGone);
     if (this.#isOver) {
       return;
     }

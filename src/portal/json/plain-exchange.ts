@@ -16,6 +16,8 @@ export interface PlainExchange {
   /** False when more waits than is good: go on after `onWritable`. */
   write(data: Uint8Array | string): boolean;
   end(): void;
+  /** @param onReleased is called once, when the answer has been written or is not wanted any more */
+  whenReleased(onReleased: (() => void) | undefined): void;
 }
 
 /** 2 MiB as for gRPC, in base64, and what stands around it. */

@@ -4,6 +4,7 @@ import type { SignIn } from '../../etcd/sign-in.js';
 import type { Call, CallEnd, CallHandlers } from '../../etcd/transport/call.js';
 import { TransportError } from '../../etcd/transport/errors.js';
 import { Code, type Status, statuses } from '../calls/status.js';
+import { AnswerRoom } from './answer-room.js';
 import { isWrongPassword, nextAfter, statusOfLast } from './outcome.js';
 import type { Upstream } from './upstream.js';
 
@@ -34,6 +35,7 @@ export class Exchange implements CallHandlers {
   #mayBeApplied = false;
   #isOver = false;
   #timer: NodeJS.Timeout | undefined;
+  #room: AnswerRoom | undefined;
   /** When the last attempt was sent, on the clock of `performance.now()`. */
   sentAt = 0;
 
@@ -62,11 +64,24 @@ export class Exchange implements CallHandlers {
     this.#attempt();
   }
 
+  /** The room of a large answer, for who passes it on; to be asked for in `answered` only, and to be given back. */
+  takeRoom(): AnswerRoom | undefined {
+    const room = this.#room;
+    this.#room = undefined;
+    return room;
+  }
+
   cancel(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
+    this.#room?.give();
     this.#call?.cancel();
     this.#call = undefined;
+  }
+
+  admits(bytes: number): boolean {
+    this.#room ??= new AnswerRoom(this.upstream.answers, this.signIn);
+    return this.#room.admits(bytes, this.#call);
   }
 
   onMessage(message: Buffer): void {
@@ -76,7 +91,10 @@ export class Exchange implements CallHandlers {
   onEnd(end: CallEnd): void {
     const place = this.#place as Place;
     this.#call = undefined;
-    this.upstream.judge(place, end);
+    const isCrowdedOut = this.#room?.isWaiting && end.delivery === 'unknown';
+    if (!isCrowdedOut) {
+      this.upstream.judge(place, end);
+    }
     if (this.#isOver) {
       return;
     }
@@ -87,6 +105,13 @@ export class Exchange implements CallHandlers {
       } else {
         this.owner.answered(this.#answer);
       }
+      this.#room?.give();
+      return;
+    }
+    this.#room?.give();
+    if (isCrowdedOut) {
+      this.#mayBeApplied = true;
+      this.#fail(statuses.tooManyRequests);
       return;
     }
     this.#ended(end);

@@ -4,6 +4,7 @@ import type { Place } from '../../etcd/endpoints.js';
 import { SignIn } from '../../etcd/sign-in.js';
 import type { CallEnd } from '../../etcd/transport/call.js';
 import { Code, MAX_ANSWER_BYTES } from '../calls/status.js';
+import { AnswerBudget } from '../limits/answer-budget.js';
 import type { SealOpener } from '../tenants/records.js';
 import type { Tenant } from '../tenants/tenant.js';
 
@@ -16,6 +17,7 @@ const MAX_MESSAGE_BYTES = 2 * MAX_ANSWER_BYTES;
  */
 export class Upstream {
   readonly #client: EtcdClient;
+  readonly answers = new AnswerBudget(MAX_MESSAGE_BYTES);
   /** The greatest revision of the cluster that an answer has told of. */
   latestRevision = 0;
 

@@ -30,7 +30,7 @@ describe('a connection', () => {
     assert.deepEqual(settings, [
       [1, 0],
       [2, 0],
-      [4, 1024 * 1024],
+      [4, 256 * 1024],
       [6, 65_536],
     ]);
     await peer.next('settings ack');

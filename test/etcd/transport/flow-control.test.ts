@@ -6,11 +6,21 @@ import { framed, headOf, type ScriptedPeer, ScriptedServer, trailersOf } from '.
 
 const WINDOW = 65_535;
 const MIB = 1024 * 1024;
+/** The client's receive window for each stream. */
+const STREAM_WINDOW = 256 * 1024;
 
 /** All that a client had sent when it answers a ping. */
 async function settled(peer: ScriptedPeer): Promise<void> {
   peer.send(pingFrame(Buffer.alloc(8), false));
   await peer.next('ping', ({ ack }) => ack);
+}
+
+function framesOf(id: number, bytes: Buffer): Buffer[] {
+  const frames: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += 16_384) {
+    frames.push(dataFrame(id, bytes.subarray(at, at + 16_384), false));
+  }
+  return frames;
 }
 
 function bytesOn(peer: ScriptedPeer, id: number): number {
@@ -123,7 +133,7 @@ describe('flow control', () => {
     // The way back keeps to the client's windows.
     peer.send(headOf(1));
     const all = framed(message);
-    let [streamWindow, connectionWindow] = [MIB, WINDOW];
+    let [streamWindow, connectionWindow] = [STREAM_WINDOW, WINDOW];
     for (let at = 0; at < all.length; ) {
       const length = Math.min(16_384, all.length - at, streamWindow, connectionWindow);
       if (length === 0) {
@@ -150,7 +160,7 @@ describe('flow control', () => {
     await slow.received(1);
     slow.call.pause();
     const piece = framed(Buffer.alloc(16_379));
-    const pieces = MIB / 16_384 - 1;
+    const pieces = STREAM_WINDOW / 16_384 - 1;
     for (let number = 0; number < pieces; number++) {
       peer.send(dataFrame(streamId, piece, false));
     }
@@ -177,13 +187,13 @@ describe('flow control', () => {
     const { streamId } = await peer.next('headers');
     slow.call.pause();
     peer.send(headOf(streamId));
-    for (let number = 0; number < MIB / 16_384; number++) {
+    for (let number = 0; number < STREAM_WINDOW / 16_384; number++) {
       peer.send(dataFrame(streamId, framed(Buffer.alloc(16_379)), false));
     }
     await settled(peer);
     slow.call.resume();
     const { increment } = await peer.next('window update', (seen) => seen.streamId === streamId);
-    assert.ok(increment >= MIB / 2);
+    assert.ok(increment >= STREAM_WINDOW / 2);
   });
 
   it('pauses in the middle of a chunk', async () => {
@@ -229,13 +239,68 @@ describe('flow control', () => {
     assert.equal((await slow.ended).code, 0);
   });
 
+  it('asks before a large message is put together, and holds it at its window until then', async () => {
+    const { connection, peer } = await server.connect();
+    const asked: number[] = [];
+    let hasRoom = false;
+    const large = start(connection, (bytes) => {
+      asked.push(bytes);
+      return hasRoom;
+    });
+    await peer.next('headers');
+    const all = framed(Buffer.alloc(MIB - 5, 7));
+    peer.send(headOf(1), ...framesOf(1, all.subarray(0, STREAM_WINDOW)));
+    await settled(peer);
+    const isCredited = () => peer.seen.some((seen) => seen.type === 'window update' && seen.streamId === 1);
+    assert.deepEqual([asked, isCredited()], [[MIB], false]);
+    large.call.resume();
+    await settled(peer);
+    assert.deepEqual([asked, isCredited()], [[MIB, MIB], false]);
+    hasRoom = true;
+    large.call.resume();
+    await peer.next('window update', ({ streamId }) => streamId === 1);
+    peer.send(...framesOf(1, all.subarray(STREAM_WINDOW)), trailersOf(1));
+    assert.equal((await large.ended).code, 0);
+    assert.ok(large.messages[0]?.equals(all.subarray(5)));
+    assert.equal(asked.length, 3);
+  });
+
+  it('asks again for the next large message, and never for a small one', async () => {
+    const { connection, peer } = await server.connect();
+    const asked: number[] = [];
+    const call = start(connection, (bytes) => asked.push(bytes) > 0);
+    await peer.next('headers');
+    peer.send(headOf(1));
+    for (const bytes of [STREAM_WINDOW - 5, STREAM_WINDOW - 4, 100_000, STREAM_WINDOW]) {
+      peer.send(...framesOf(1, framed(Buffer.alloc(bytes))));
+      await settled(peer);
+    }
+    await call.received(4);
+    assert.deepEqual(asked, [STREAM_WINDOW + 1, STREAM_WINDOW + 5]);
+  });
+
+  it('finishes a large message that had begun when the reader pauses, so that it does not keep others out', async () => {
+    const { connection, peer } = await server.connect();
+    const all = framed(Buffer.alloc(STREAM_WINDOW + 100));
+    const slow = start(connection, () => true);
+    await peer.next('headers');
+    peer.send(headOf(1), ...framesOf(1, all.subarray(0, STREAM_WINDOW)));
+    await settled(peer);
+    slow.call.pause();
+    peer.send(...framesOf(1, all.subarray(STREAM_WINDOW)), ...framesOf(1, framed(Buffer.from('next'))));
+    await settled(peer);
+    assert.equal(slow.messages.length, 1);
+    slow.call.resume();
+    await slow.received(2);
+  });
+
   it('resets a stream that ignores its window', async () => {
     const { connection, peer } = await server.connect();
     const slow = start(connection);
     const { streamId } = await peer.next('headers');
     slow.call.pause();
     peer.send(headOf(streamId));
-    for (let number = 0; number <= MIB / 16_384; number++) {
+    for (let number = 0; number <= STREAM_WINDOW / 16_384; number++) {
       peer.send(dataFrame(streamId, Buffer.alloc(16_384), false));
     }
     assert.equal((await slow.ended).code, 13);

@@ -9,7 +9,11 @@ import {
 import { framed } from './support/scripted-server.js';
 
 function readerOf(messages: Buffer[], maxBytes = 1_000_000) {
-  const sink = { paused: false, onMessage: (message: Buffer) => messages.push(message) };
+  const sink = {
+    paused: false,
+    admits: (_bytes: number) => true,
+    onMessage: (message: Buffer) => messages.push(message),
+  };
   return { sink, reader: new MessageReader(sink, maxBytes) };
 }
 

@@ -42,6 +42,10 @@ export class ProcessHouse {
     this.#portals[index] = await PortalProcess.start({ ...this.portalEnv, PORTAL_LISTEN: listen });
   }
 
+  pidOf(index: number): number {
+    return this.#portals[index]?.child.pid as number;
+  }
+
   async endPortal(index: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     await this.#portals[index]?.end(signal);
   }

@@ -20,6 +20,7 @@ function keepAlive(body: string) {
     respond: (status: number) => did.push(`respond ${status}`),
     respondStream: (status: number) => did.push(`stream ${status}`),
     write: (data: unknown) => did.push(`write ${data}`) > 0 && exchange.isWritable,
+    whenReleased: () => undefined,
     end: () => did.push('end'),
   };
   const handlers: InboundHandlers & { afterMessage?: () => void } = {

@@ -1,6 +1,11 @@
 import { codecOf, type Message } from '../../../src/etcd/messages/codec.js';
 import { type CallDefinition, services } from '../../../src/etcd/messages/services.js';
-import { type Call, type CallEnd, Connection } from '../../../src/etcd/transport/connection.js';
+import {
+  type Call,
+  type CallEnd,
+  Connection,
+  type ConnectionTarget,
+} from '../../../src/etcd/transport/connection.js';
 import { TransportError } from '../../../src/etcd/transport/errors.js';
 import { until } from './portal.js';
 
@@ -12,8 +17,14 @@ export class RawClient {
 
   private constructor(readonly connection: Connection) {}
 
-  static async open(port: number, login?: { username: string; password: string }): Promise<RawClient> {
-    const client = new RawClient(await Connection.open({ host: '127.0.0.1', port }));
+  /** @param tls where the portal has its own certificate */
+  static async open(
+    port: number,
+    login?: { username: string; password: string },
+    tls?: ConnectionTarget['tls'],
+  ): Promise<RawClient> {
+    const target = { host: '127.0.0.1', port };
+    const client = new RawClient(await Connection.open(tls === undefined ? target : { ...target, tls }));
     if (login !== undefined) {
       const { username: name, password } = login;
       client.token = (await client.call('Auth/Authenticate', { name, password })).token as string;

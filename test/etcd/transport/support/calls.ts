@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { Call, CallEnd, Connection } from '../../../../src/etcd/transport/connection.js';
+import type { Call, CallEnd, CallHandlers, Connection } from '../../../../src/etcd/transport/connection.js';
 import { TransportError } from '../../../../src/etcd/transport/errors.js';
 
 /** A deadline that a test does not reach. */
@@ -17,7 +17,7 @@ export interface Started {
 }
 
 /** Starts a call that notes what comes. */
-export function start(connection: Connection): Started {
+export function start(connection: Connection, admits?: CallHandlers['admits']): Started {
   const messages: Buffer[] = [];
   const ends: CallEnd[] = [];
   const waiters = new Set<() => void>();
@@ -38,6 +38,7 @@ export function start(connection: Connection): Started {
       onEnded(end);
     },
     onDrain: () => onDrain(),
+    ...(admits && { admits }),
   });
   return {
     call,
