@@ -1,5 +1,6 @@
 import type { EtcdClient, Stream, StreamHandlers } from '../etcd/client.js';
-import type { FloorStore } from './calls/local/compact.js';
+import { keys } from '../records/keys.js';
+import type { FloorStore, Raised } from './calls/local/compact.js';
 import { PORTAL_REGION } from './tenants/directory.js';
 import { type OnceRecord, TOKEN_KEY } from './tenants/token-key.js';
 
@@ -30,17 +31,37 @@ export class PortalRecords implements OnceRecord, FloorStore {
     return Number(header.revision);
   }
 
-  async raise(key: string, floor: number): Promise<{ floor: number; isRaised: boolean }> {
+  /** @returns false when the instance is gone */
+  async putOf(instanceId: string, key: string, value: Buffer): Promise<boolean> {
+    const { succeeded } = await this.client.kv.txn({
+      compare: [exists(instanceId)],
+      success: [{ request_put: { key: Buffer.from(key), value } }],
+      failure: [],
+    });
+    return succeeded;
+  }
+
+  async raise(key: string, floor: number, instanceId: string): Promise<Raised | undefined> {
     const name = Buffer.from(key);
     for (;;) {
-      const { kvs } = await this.client.kv.range({ key: name });
-      const [present] = kvs;
+      const { succeeded: isThere, responses } = await this.client.kv.txn({
+        compare: [exists(instanceId)],
+        success: [{ request_range: { key: name } }],
+        failure: [],
+      });
+      if (!isThere) {
+        return undefined;
+      }
+      const present = responses[0]?.response_range?.kvs[0];
       const value = Number(present?.value.toString('latin1') ?? 0);
       if (value >= floor) {
         return { floor: value, isRaised: false };
       }
       const { succeeded } = await this.client.kv.txn({
-        compare: [{ key: name, target: 'Mod', result: 'Equal', mod_revision: present?.mod_revision ?? '0' }],
+        compare: [
+          exists(instanceId),
+          { key: name, target: 'Mod', result: 'Equal', mod_revision: present?.mod_revision ?? '0' },
+        ],
         success: [{ request_put: { key: name, value: Buffer.from(String(floor), 'latin1') } }],
         failure: [],
       });
@@ -49,6 +70,12 @@ export class PortalRecords implements OnceRecord, FloorStore {
       }
     }
   }
+}
+
+/** For what portals write of an instance: its removal deletes that, and nothing must come after. */
+function exists(instanceId: string) {
+  const key = Buffer.from(keys.instance(instanceId));
+  return { key, target: 'Create', result: 'Greater', create_revision: '0' } as const;
 }
 
 /** How far the cluster's history is gone: etcd tells it to whoever watches from the beginning. 0 when it is whole. */

@@ -8,7 +8,7 @@ import type { DueShare, InstanceBudgets } from './limits/instance-budgets.js';
 import { nextScan, pauseAfterScan, type ScanCandidate } from './limits/scans.js';
 import { usageKeys, writeScan } from './limits/share-records.js';
 import type { Scan } from './limits/stored-bytes.js';
-import { compactedRevision } from './portal-records.js';
+import { compactedRevision, PortalRecords } from './portal-records.js';
 import { sizeOf } from './size-scan.js';
 import type { Directory } from './tenants/directory.js';
 import type { Upstream } from './upstream/upstream.js';
@@ -19,6 +19,11 @@ const COMPACTION_EVERY_MS = 60_000;
 const LEASE_TTL = 60;
 /** etcd's `--max-txn-ops`. */
 const MOST_PUTS = 128;
+
+interface FoundSize {
+  scan: Scan;
+  instanceId: string;
+}
 
 export interface UsageParts {
   readonly client: EtcdClient;
@@ -40,11 +45,14 @@ export interface UsageParts {
 export class UsageKeeper {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>[] = [];
+  readonly #records: PortalRecords;
   #lease: string | undefined;
   #comparedAt = Number.NEGATIVE_INFINITY;
   #knownQuota: number | undefined;
 
-  constructor(readonly parts: UsageParts) {}
+  constructor(readonly parts: UsageParts) {
+    this.#records = new PortalRecords(parts.client);
+  }
 
   start(): void {
     this.#running.push(
@@ -140,24 +148,26 @@ export class UsageKeeper {
 
   /** @returns how long to pause */
   async #scan(): Promise<number> {
-    const { budgets, client } = this.parts;
+    const { budgets } = this.parts;
     const candidate: ScanCandidate | undefined = nextScan(budgets.candidates(), budgets.now());
     if (candidate === undefined) {
       return EVERY_MS;
     }
     const startedAt = performance.now();
-    const scan = await this.#sizeOf(candidate.deployment);
-    if (scan !== undefined) {
-      const key = Buffer.from(usageKeys.scan(candidate.deployment));
-      await client.kv.put({ key, value: writeScan(scan) });
+    const { deployment } = candidate;
+    const found = await this.#sizeOf(deployment);
+    const isWritten =
+      found !== undefined &&
+      (await this.#records.putOf(found.instanceId, usageKeys.scan(deployment), writeScan(found.scan)));
+    if (isWritten) {
       // Only what is written counts, so that it is older than any share that begins with it.
-      budgets.scanned(candidate.deployment, scan);
+      budgets.scanned(deployment, found.scan);
     }
     return pauseAfterScan(performance.now() - startedAt);
   }
 
   /** Each key space once, as a tenant that uses it; undefined when the instance is gone. */
-  async #sizeOf(deployment: string): Promise<Scan | undefined> {
+  async #sizeOf(deployment: string): Promise<FoundSize | undefined> {
     const { directory, upstream, active, budgets } = this.parts;
     const bySpace = new Map<string, ReturnType<Directory['find']>>();
     for (const tenant of directory) {
@@ -165,7 +175,8 @@ export class UsageKeeper {
         bySpace.set(tenant.keySpace.prefix, tenant);
       }
     }
-    if (bySpace.size === 0) {
+    const [first] = bySpace.values();
+    if (first === undefined) {
       budgets.forget(deployment);
       return undefined;
     }
@@ -178,6 +189,6 @@ export class UsageKeeper {
         revision = size.revision;
       }
     }
-    return { bytes, revision };
+    return { scan: { bytes, revision }, instanceId: first.instance.settings.instanceId };
   }
 }

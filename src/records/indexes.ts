@@ -14,7 +14,10 @@ export class Indexes {
     readonly reader: RecordReader,
   ) {}
 
-  /** Compares the indexes of deployments, of applications and of what is to expire with the records. */
+  /**
+   * Compares the indexes of deployments, of applications and of what is to expire with the records, and finds what
+   * portals keep of instances that are gone.
+   */
   async faults(
     instances: readonly InstanceRecord[],
     bindings: readonly BindingRecord[],
@@ -25,6 +28,16 @@ export class Indexes {
       for await (const kv of this.reader.kvs(prefix, PAGE, true)) {
         const key = kv.key.toString('utf8');
         if (!expected.delete(key)) {
+          faults.push({ kind: 'stray', key });
+        }
+      }
+    }
+    const deployments = new Set(instances.map(({ deployment_id }) => deployment_id));
+    for (const prefix of [keys.portalFloors, keys.portalScans]) {
+      for await (const kv of this.reader.kvs(prefix, PAGE, true)) {
+        const key = kv.key.toString('utf8');
+        const [deployment = ''] = key.slice(prefix.length).split('/');
+        if (!deployments.has(deployment)) {
           faults.push({ kind: 'stray', key });
         }
       }

@@ -43,6 +43,7 @@ export const keys = {
   portal: `${ROOT}portal/`,
   portalFloors: `${ROOT}portal/floors/`,
   portalUsage: `${ROOT}portal/usage/`,
+  portalScans: `${ROOT}portal/usage/scans/`,
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
   /** Finds the instance of a deployment, for the dashboard. */
@@ -75,6 +76,6 @@ export const keys = {
       : `${ROOT}gone/binding/${encodeId(instanceId)}/${encodeId(bindingId)}`,
   /** Of all key spaces of a deployment. */
   portalFloorsOf: (deploymentId: string) => `${keys.portalFloors}${deploymentId}/`,
-  portalScan: (deploymentId: string) => `${keys.portalUsage}scans/${deploymentId}`,
+  portalScan: (deploymentId: string) => `${keys.portalScans}${deploymentId}`,
   owner: (session: string) => `${ROOT}owners/${encodeId(session)}`,
 };

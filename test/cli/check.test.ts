@@ -128,6 +128,13 @@ describe('compose-etcd-broker check', () => {
     await root.kv.put({ key: Buffer.from(name), value: Buffer.from('{"schema":1,"instance_id":"none"}') });
     return { name };
   });
+  for (const kept of [`usage/scans/${'8'.repeat(24)}`, `floors/${'8'.repeat(24)}/A`]) {
+    finds('stray index entry', async () => {
+      const name = `/_broker/v1/portal/${kept}`;
+      await root.kv.put({ key: Buffer.from(name), value: Buffer.from('1 2') });
+      return { name };
+    });
+  }
 
   it('neither touches nor reports keys, roles and users that are not exactly of its form', async () => {
     const id = '7'.repeat(24);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { compactedRevision } from '../../src/portal/portal-records.js';
+import { compactedRevision, PortalRecords } from '../../src/portal/portal-records.js';
 import { type RunningPortal, startPortal } from '../../src/portal/start.js';
 import { availableEtcds } from '../support/etcd-versions.js';
 import type { Credentials } from '../support/tenant.js';
@@ -45,6 +45,30 @@ for (const { version, path } of await availableEtcds()) {
       await raw.call('KV/Put', { key: bytes('k2'), value: Buffer.alloc(20_000) });
       await until(async () => Number((await there.call('Maintenance/Status')).dbSize) > 80_000, 15_000);
       there.close();
+    });
+
+    it('and floors are not written for an instance that is gone', async () => {
+      const records = new PortalRecords(house.root);
+      const key = '/_broker/v1/portal/floors/gone/a';
+      assert.equal(await records.raise(key, 7, 'gone'), undefined);
+      assert.equal(await records.read(key), undefined);
+      assert.deepEqual(await records.raise(key, 7, 'i'), { floor: 7, isRaised: true });
+      assert.deepEqual(await records.raise(key, 6, 'i'), { floor: 7, isRaised: false });
+      await house.root.kv.deleteRange({ key: bytes(key) });
+    });
+
+    it('are not recorded for an instance that went while it was counted', async () => {
+      const credentials = await house.bind('soon-gone', 'b');
+      const tenant = house.portal.directory.find(credentials.username);
+      assert.ok(tenant);
+      const { deploymentId } = tenant.instance.settings;
+      const key = bytes(`/_broker/v1/portal/usage/scans/${deploymentId}`);
+      const records = new PortalRecords(house.root);
+      assert.equal(await records.putOf('soon-gone', key.toString(), bytes('1 1')), true);
+      await house.broker.unbind('soon-gone', 'b');
+      await house.broker.deprovision('soon-gone');
+      assert.equal(await records.putOf('soon-gone', key.toString(), bytes('1 1')), false);
+      assert.equal((await house.root.kv.range({ key })).count, '0');
     });
 
     it('the cluster’s compaction is seen', async () => {

@@ -11,9 +11,16 @@ export interface FloorStore {
   revision(): Promise<number>;
   /**
    * Raises a floor, unless it is at least as high already.
-   * @returns the floor afterwards, and whether this call raised it
+   * @returns undefined when the instance is gone
    */
-  raise(key: string, floor: number): Promise<{ floor: number; isRaised: boolean }>;
+  raise(key: string, floor: number, instanceId: string): Promise<Raised | undefined>;
+}
+
+export interface Raised {
+  /** The floor afterwards. */
+  floor: number;
+  /** Whether this call raised it. */
+  isRaised: boolean;
 }
 
 /**
@@ -38,7 +45,10 @@ export async function compact(
     throw new CallFailed(statuses.futureRevision);
   }
   const key = floorKey(prefix);
-  const raised = await store.raise(key, floor);
+  const raised = await store.raise(key, floor, tenant.instance.settings.instanceId);
+  if (raised === undefined) {
+    throw new CallFailed(statuses.invalidToken);
+  }
   floors.put({ key, value: Buffer.from(String(raised.floor), 'latin1') });
   if (!raised.isRaised) {
     throw new CallFailed(statuses.compacted);
