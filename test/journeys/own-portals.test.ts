@@ -81,6 +81,22 @@ describe('A broker that runs its own portals', () => {
     assert.deepEqual(await other?.getAll().keys(), [KEY]);
   });
 
+  it('tells the size and the leases as the etcd that it runs does', async () => {
+    const credentials = await bind('status', 'app');
+    const client = open(credentials, credentials.uri);
+    await client.put('k').value('v'.repeat(10_000));
+    const lease = client.lease(60, { autoKeepAlive: false });
+    const id = await lease.grant();
+    await lease.put('leased').value('v');
+    const unheld = client.lease(60, { autoKeepAlive: false });
+    const other = await unheld.grant();
+    const { version, dbSize } = await client.maintenance.status();
+    assert.match(version, /^3\.\d+\.\d+$/);
+    assert.ok(Number(dbSize) >= 10_000 && Number(dbSize) < 100_000, dbSize);
+    const { leases } = await client.leaseClient.leaseLeases();
+    assert.deepEqual(new Set(leases.map(({ ID }) => ID)), new Set([id, other]));
+  });
+
   it('serves two bindings that use the same key names without a meeting', async () => {
     const [a, b] = [await bind('two', 'a'), await bind('two', 'b')];
     const [clientA, clientB] = [open(a, a.uri), open(b, b.uri)];

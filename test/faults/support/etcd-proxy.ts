@@ -53,6 +53,8 @@ export class EtcdProxy {
   before: Hook = () => 'pass';
   /** Asked when etcd has answered, before the broker hears of it. */
   after: Hook = () => 'pass';
+  /** What is answered in place of etcd, by path: messages as they are framed, and OK. */
+  readonly answers = new Map<string, Buffer>();
   /** By how much each call is slowed down: half on the way there, half on the way back. */
   delayMs = 0;
   /** How many calls came, by path. */
@@ -138,6 +140,12 @@ export class EtcdProxy {
       const call: EtcdCall = { path, message: body.subarray(HEAD_BYTES), number };
       await this.#pause();
       if ((await this.before(call)) === 'drop') {
+        return;
+      }
+      const scripted = this.answers.get(path);
+      if (scripted !== undefined) {
+        const headers = { ':status': 200, 'content-type': 'application/grpc' };
+        answer(stream, { headers, body: scripted, trailers: { 'grpc-status': '0' } });
         return;
       }
       const response = await this.#forward(headers, body);

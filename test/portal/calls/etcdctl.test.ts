@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { availableEtcds, etcdctl } from '../../support/etcd-versions.js';
 import type { Credentials } from '../../support/tenant.js';
-import { PortalHouse } from '../support/portal.js';
+import { PortalHouse, until } from '../support/portal.js';
 
 const TIMEOUT_MS = 15_000;
 
@@ -73,6 +74,47 @@ for (const { version, path } of await availableEtcds()) {
       await says('member list', new RegExp(house.url));
       assert.equal((await run('endpoint health')).status, 0);
       await says('endpoint status', new RegExp(version));
+    });
+
+    /** For what does not end by itself. @returns what was printed up to the text that was waited for */
+    async function runUntil(words: string, expected: RegExp, then = async () => {}): Promise<string> {
+      const { username, password } = credentials;
+      const child = spawn(program, [`--user=${username}:${password}`, ...words.split(' ')], {
+        env: { PATH: process.env.PATH, ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: house.url },
+      });
+      let printed = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        printed += text;
+      });
+      try {
+        await then();
+        await until(() => expected.test(printed), TIMEOUT_MS);
+        return printed;
+      } finally {
+        child.kill('SIGKILL');
+        await once(child, 'close');
+      }
+    }
+
+    it('watches, elects and compacts', async () => {
+      await says('put w/1 one', 'OK\n');
+      const revision = Number(/"Revision" : (\d+)/.exec(await says('get w/1 -w fields', /Revision/))?.[1]);
+      await says('put w/1 two', 'OK\n');
+      const watched = await runUntil(`watch w/ --prefix --prev-kv --rev=${revision}`, /DELETE/, async () => {
+        await says('put w/2 three', 'OK\n');
+        await says('del w/1', '1\n');
+      });
+      assert.match(
+        watched,
+        /^PUT\n\n?w\/1\none\nPUT\nw\/1\none\nw\/1\ntwo\nPUT\n\n?w\/2\nthree\nDELETE\nw\/1\ntwo\nw\/1/,
+      );
+      await runUntil('elect e first', /^e\/[0-9a-f]+\nfirst\n/, async () => {
+        await runUntil('elect -l e', /^e\/[0-9a-f]+\nfirst\n/);
+      });
+      await says(`compaction ${revision + 1}`, `compacted revision ${revision + 1}\n`);
+      const { status, stderr } = await run(`get w/1 --rev=${revision}`);
+      assert.notEqual(status, 0);
+      assert.match(stderr, /required revision has been compacted/);
     });
 
     it('is refused what a tenant may not', async () => {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { codecOf } from '../../../src/etcd/messages/codec.js';
+import { framed } from '../../etcd/transport/support/scripted-server.js';
 import { availableEtcds } from '../../support/etcd-versions.js';
 import type { Credentials } from '../../support/tenant.js';
 import { PortalHouse, until } from '../support/portal.js';
@@ -25,6 +27,7 @@ for (const { version, path } of await availableEtcds()) {
     });
 
     afterEach(() => {
+      house.proxy.answers.clear();
       house.proxy.before = () => 'pass';
       house.proxy.after = () => 'pass';
     });
@@ -39,6 +42,37 @@ for (const { version, path } of await availableEtcds()) {
       return house.root.kv.put({ key: bytes(`${prefix}n/${number}`), value: bytes(String(number)) });
     };
     const upTo = (count: number) => Array.from({ length: count }, (_, index) => index);
+
+    it('RangeStream is unimplemented where etcd has none, and passed on where it has', async () => {
+      const all = { key: bytes('\0'), range_end: bytes('\0') };
+      const unknown = raw.stream('KV/RangeStream');
+      unknown.write(all);
+      unknown.call.end();
+      assert.match(await unknown.ended(), /^12 unknown method RangeStream for service etcdserverpb\.KV$/);
+
+      const prefix = house.portal.directory.find(credentials.username)?.keySpace.prefix;
+      const response = codecOf('RangeStreamResponse');
+      const page = (key: string) =>
+        framed(response.encode({ range_response: { kvs: [{ key: bytes(key), value: bytes('v') }] } }));
+      const pages = Buffer.concat([page(`${prefix}a`), page(`${prefix}b`)]);
+      house.proxy.answers.set('/etcdserverpb.KV/RangeStream', pages);
+      const stream = raw.stream('KV/RangeStream');
+      stream.write(all);
+      stream.call.end();
+      const keys = [];
+      for (let at = 0; at < 2; at += 1) {
+        const { range_response } = (await stream.next()) as { range_response: { kvs: { key: Buffer }[] } };
+        keys.push(range_response.kvs[0]?.key.toString());
+      }
+      assert.deepEqual([keys, await stream.ended()], [['a', 'b'], '0 ']);
+
+      house.proxy.answers.set('/etcdserverpb.KV/RangeStream', page('/d/of-somebody-else/a'));
+      const leaking = raw.stream('KV/RangeStream');
+      leaking.write(all);
+      leaking.call.end();
+      assert.equal(await leaking.ended(), '13 etcdserver: internal error');
+      assert.deepEqual(leaking.messages, []);
+    });
 
     it('a watch misses nothing and repeats nothing while connections to etcd are cut', async () => {
       const seen: number[] = [];
