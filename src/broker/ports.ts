@@ -144,6 +144,13 @@ export interface Seals {
   open(text: string, purpose: string): Secret;
 }
 
+/** Gives keys for streams of bytes. */
+export interface StreamKeys {
+  readonly newestKeyId: string;
+  /** @throws SealError */
+  derive(purpose: string, salt: Buffer, keyId?: string): Buffer;
+}
+
 /** This replica's sign of life in etcd. */
 export interface OwnSession {
   readonly id: string;

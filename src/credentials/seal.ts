@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import { SealError } from '../broker/errors.js';
 import { Secret } from './secret.js';
 
@@ -17,6 +17,7 @@ export function encryptionKey(key: Secret): EncryptionKey {
 }
 
 const VERSION = 'v1';
+const KEY_BYTES = 32;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 const MOST_RECENT = 256;
@@ -35,7 +36,7 @@ export class Sealer {
   /** @param keys newest first; at least one */
   constructor(keys: readonly EncryptionKey[]) {
     this.#keys = keys.map(({ id, key }) => ({ id, bytes: Buffer.from(key.reveal(), 'base64') }));
-    if (this.#keys.length === 0 || this.#keys.some(({ bytes }) => bytes.length !== 32)) {
+    if (this.#keys.length === 0 || this.#keys.some(({ bytes }) => bytes.length !== KEY_BYTES)) {
       throw new SealError('An encryption key of 32 bytes is needed.');
     }
   }
@@ -95,6 +96,22 @@ export class Sealer {
     } catch (cause) {
       throw new SealError(`A secret sealed under the encryption key ${id} was changed since.`, { cause });
     }
+  }
+
+  /**
+   * A key for one stream of bytes, which is derived from an encryption key (HKDF with SHA-256, RFC 5869).
+   * @param salt random, and never used twice
+   * @param keyId the encryption key's; the newest where not given
+   * @throws SealError when the key is not among these
+   */
+  derive(purpose: string, salt: Buffer, keyId = this.newestKeyId): Buffer {
+    const key = this.#keys.find(({ id }) => id === keyId);
+    if (key === undefined) {
+      throw new SealError(
+        `This needs the encryption key ${keyId}, which BROKER_ENCRYPTION_KEY does not hold.`,
+      );
+    }
+    return Buffer.from(hkdfSync('sha256', key.bytes, salt, purpose, KEY_BYTES));
   }
 
   #remember(text: string, secret: Secret, purpose: string): void {

@@ -1,0 +1,93 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { StreamKeys } from '../../broker/ports.js';
+import { COMPRESSION, compressor } from './compression.js';
+import { frameLength, headerFrame, trailerFrame, writeFrame } from './frames.js';
+import { SALT_BYTES, writePreamble } from './preamble.js';
+import type { BackupCounts, BackupHeader, BackupRecord, BackupTrailer } from './records.js';
+import { seal } from './sealed-stream.js';
+
+/** What the key of a backup is derived for; changes when the meaning of its bytes does. */
+export const KEY_PURPOSE = 'compose-etcd-broker backup 1';
+
+/** Counts what goes by. */
+export class Counting {
+  readonly #counts = { key_spaces: 0, leases: 0, keys: 0, bytes: 0 };
+
+  add(record: BackupRecord): void {
+    switch (record.type) {
+      case 'key space':
+        this.#counts.key_spaces += 1;
+        break;
+      case 'lease':
+        this.#counts.leases += 1;
+        break;
+      case 'key':
+        this.#counts.keys += 1;
+        this.#counts.bytes += record.key.length + record.value.length;
+        break;
+    }
+  }
+
+  get counts(): BackupCounts {
+    return { ...this.#counts };
+  }
+}
+
+/**
+ * The bytes of a backup, piece by piece, as docs/backup-format.md tells.
+ * @param header is asked for when the first records have come, since only then the revision is known
+ * @param pages records in order, some at a time
+ * @param onEnd is told what the trailer says
+ */
+export async function* backupBytes(
+  header: () => BackupHeader,
+  pages: AsyncIterable<readonly BackupRecord[]>,
+  keys: StreamKeys,
+  onEnd: (trailer: BackupTrailer) => void,
+): AsyncGenerator<Buffer> {
+  const salt = randomBytes(SALT_BYTES);
+  const preamble = writePreamble({ compression: COMPRESSION, keyId: keys.newestKeyId, salt });
+  yield preamble;
+  const compressed = compressor(COMPRESSION);
+  const frames = Readable.from(framesOf(header, pages, onEnd), { objectMode: false, highWaterMark: 1 });
+  frames.on('error', (error) => compressed.destroy(error));
+  frames.pipe(compressed);
+  try {
+    yield* seal(compressed, keys.derive(KEY_PURPOSE, salt), preamble);
+  } finally {
+    frames.destroy();
+    compressed.destroy();
+  }
+}
+
+async function* framesOf(
+  header: () => BackupHeader,
+  pages: AsyncIterable<readonly BackupRecord[]>,
+  onEnd: (trailer: BackupTrailer) => void,
+): AsyncGenerator<Buffer> {
+  const digest = createHash('sha256');
+  const counting = new Counting();
+  let isFirst = true;
+  for await (const records of pages) {
+    if (isFirst) {
+      isFirst = false;
+      const first = headerFrame(header());
+      digest.update(first);
+      yield first;
+    }
+    const bytes = Buffer.allocUnsafe(records.reduce((sum, record) => sum + frameLength(record), 0));
+    let at = 0;
+    for (const record of records) {
+      counting.add(record);
+      at = writeFrame(bytes, at, record);
+    }
+    if (at > 0) {
+      digest.update(bytes);
+      yield bytes;
+    }
+  }
+  const trailer: BackupTrailer = { ...counting.counts, sha256: digest.digest('hex') };
+  onEnd(trailer);
+  yield trailerFrame(trailer);
+}
