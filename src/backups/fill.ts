@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { keySpacePrefix } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { isEtcdError } from '../etcd/errors.js';
@@ -15,27 +15,42 @@ const AT_ONCE = 4;
 const NAME = /^([a-z0-9][a-z0-9-]{0,62}|_[0-9a-f]{16})$/;
 
 /**
- * Adds up what a deployment holds, key by key in order, so that two can be compared. Keys that hang on leases count as
- * none: they go when their time is up.
+ * Adds up what a deployment holds, each key space in the order of its keys, so that two can be compared. Keys that hang
+ * on leases count as none: they go when their time is up.
  */
 export class Contents {
-  readonly #digest = createHash('sha256');
-  #keys = 0;
+  readonly #keySpaces = new Map<string, { digest: Hash; keys: number }>();
 
   add(keySpace: string, { key, value, lease }: KeyRecord): void {
-    if (lease === 0n) {
-      this.#keys += 1;
-      const head = Buffer.alloc(8);
-      head.writeUInt32BE(key.length);
-      head.writeUInt32BE(value.length, 4);
-      this.#digest.update(keySpace).update(head).update(key).update(value);
+    if (lease !== 0n) {
+      return;
     }
+    let entry = this.#keySpaces.get(keySpace);
+    if (entry === undefined) {
+      entry = { digest: createHash('sha256'), keys: 0 };
+      this.#keySpaces.set(keySpace, entry);
+    }
+    entry.keys += 1;
+    const head = Buffer.alloc(8);
+    head.writeUInt32BE(key.length);
+    head.writeUInt32BE(value.length, 4);
+    entry.digest.update(head).update(key).update(value);
   }
 
   sum(): { keys: number; sha256: string } {
-    return { keys: this.#keys, sha256: this.#digest.copy().digest('hex') };
+    const sums = [...this.#keySpaces].map(([name, { digest, keys }]) => ({
+      keys,
+      text: `${name} ${keys} ${digest.copy().digest('hex')}`,
+    }));
+    const all = sums.map(({ text }) => text).sort();
+    return {
+      keys: sums.reduce((sum, { keys }) => sum + keys, 0),
+      sha256: createHash('sha256').update(all.join('\n')).digest('hex'),
+    };
   }
 }
+
+export const sameName = (name: string) => name;
 
 interface Put {
   key: Buffer;
@@ -59,6 +74,7 @@ export class Fill {
     readonly client: EtcdClient,
     readonly deploymentId: string,
     readonly before: () => void,
+    readonly nameOf: (name: string) => string = sameName,
   ) {}
 
   /** @throws EtcdError, BackupDamaged */
@@ -85,7 +101,8 @@ export class Fill {
     this.#throwIfFailed();
   }
 
-  #enter(name: string): void {
+  #enter(saved: string): void {
+    const name = this.nameOf(saved);
     // It becomes a part of keys, so that a backup from elsewhere must not name what is not a key space.
     if (!NAME.test(name)) {
       throw new BackupDamaged('The backup names a key space that can not be one.');

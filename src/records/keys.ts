@@ -77,5 +77,13 @@ export const keys = {
   /** Of all key spaces of a deployment. */
   portalFloorsOf: (deploymentId: string) => `${keys.portalFloors}${deploymentId}/`,
   portalScan: (deploymentId: string) => `${keys.portalScans}${deploymentId}`,
+  /** What is known of backups whose manifest is in the store. */
+  backupIndex: `${ROOT}backups/index/`,
+  backupsOf: (instanceId: string) => `${keys.backupIndex}${encodeId(instanceId)}/`,
+  backup: (instanceId: string, deploymentId: string, backupId: string) =>
+    `${keys.backupsOf(instanceId)}${deploymentId}/${backupId}`,
+  backupUnderWay: (deploymentId: string) => `${ROOT}backups/under-way/${deploymentId}`,
+  /** Who has one holds up no other backup by more than a few at a time. */
+  backupPlace: (number: number) => `${ROOT}backups/places/${number}`,
   owner: (session: string) => `${ROOT}owners/${encodeId(session)}`,
 };
