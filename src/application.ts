@@ -1,4 +1,7 @@
 import { type BrokerAccess, brokerAccess, describeCluster, openCluster, tenantsAddress } from './backing.js';
+import { BackupsOfInstances } from './backups/instance-backups.js';
+import { BackupKeeper } from './backups/keeper.js';
+import { openBackups } from './backups/open.js';
 import { FIRST_CLUSTER } from './broker/model.js';
 import { Recovery } from './broker/operations/recovery.js';
 import { Removal } from './broker/operations/removal.js';
@@ -14,6 +17,7 @@ import { Compaction } from './cluster/compaction.js';
 import { withDomainErrors } from './cluster/domain-errors.js';
 import { Pool } from './cluster/pool.js';
 import { checkExternalCluster } from './cluster/start-up-checks.js';
+import type { BackupSettings } from './config/backups.js';
 import type { Config } from './config/config.js';
 import type { CredentialsName } from './credentials/available-credentials.js';
 import { Sealer } from './credentials/seal.js';
@@ -138,7 +142,13 @@ export async function startApplication(
       (ready) => metrics.setReady(ready),
       isolation,
     );
-    const workerParts = { records, clusters, seals, session, log };
+    const copies =
+      config.backups && openBackups(config.backups, client, { seals, tenantKeys: cluster.tenantKeys, log });
+    undo.push(async () => copies?.close());
+    const backups =
+      copies &&
+      new BackupsOfInstances({ ...(config.backups as BackupSettings), backups: copies.backups, catalog });
+    const workerParts = { records, clusters, seals, session, log, backups };
     const tasks = new Tasks();
     const removal = new Removal(workerParts, tasks);
     const worker = new Worker(workerParts, tasks, removal);
@@ -187,6 +197,18 @@ export async function startApplication(
       const compaction = new Compaction(client, config.compactionMs, log);
       compaction.start();
       undo.push(() => compaction.stop());
+    }
+    if (copies !== undefined && backups !== undefined) {
+      const keeper = new BackupKeeper({
+        backups: copies.backups,
+        records: store,
+        hasBackups: ({ service_id, plan_id }) => backups.coversPlan(service_id, plan_id),
+        graceMs: backups.parts.graceMs,
+        log,
+        observe: (outcome) => metrics.backup(outcome),
+      });
+      keeper.start();
+      undo.push(() => keeper.stop());
     }
     const expirer = new Expirer(broker);
     expirer.start();

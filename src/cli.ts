@@ -16,6 +16,7 @@ Commands (settings come from the environment, as for the broker itself):
                  --repair   repairs it, after asking
                  --all      tries every credential, not only 1,000 of them
                  --yes      does not ask
+  backup       lists, makes, verifies, downloads and restores backups; has a --help
   operations   lists the operations that are under way
   reseal       seals every record anew under the newest key of BROKER_ENCRYPTION_KEY
                  --yes      does not ask when another key is lost
@@ -39,6 +40,9 @@ const COMMANDS = {
 async function main(args: string[]): Promise<number | undefined> {
   if (args[0] === 'bind') {
     return await runBind(args.slice(1));
+  }
+  if (args[0] === 'backup') {
+    return await runBackup(args.slice(1));
   }
   let parsed: ReturnType<typeof parse>;
   try {
@@ -87,10 +91,7 @@ async function main(args: string[]): Promise<number | undefined> {
       tools.close();
     }
   } catch (error) {
-    for (const line of explain(error as Error).split('\n')) {
-      process.stderr.write(`${printable(line)}\n`);
-    }
-    return 1;
+    return failed(error as Error);
   }
 }
 
@@ -116,6 +117,44 @@ async function runBind(args: string[]): Promise<number> {
     note((error as Error).message);
     return 1;
   }
+}
+
+/** `backup` has options and commands of its own. */
+async function runBackup(args: string[]): Promise<number> {
+  const { BACKUP_HELP, backupOptions } = await import('./cli/backup/options.js');
+  let options: ReturnType<typeof backupOptions>;
+  try {
+    options = backupOptions(args);
+  } catch (error) {
+    return wrong((error as Error).message, BACKUP_HELP);
+  }
+  if (options === undefined) {
+    process.stdout.write(BACKUP_HELP);
+    return 0;
+  }
+  const { backup } = await import('./cli/backup/backup.js');
+  const { openTools } = await import('./cli/tools.js');
+  const write = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+    });
+  try {
+    const tools = await openTools(process.env);
+    try {
+      return await backup(tools, terminal(options.json), options, write);
+    } finally {
+      tools.close();
+    }
+  } catch (error) {
+    return failed(error as Error);
+  }
+}
+
+function failed(error: Error): number {
+  for (const line of explain(error).split('\n')) {
+    process.stderr.write(`${printable(line)}\n`);
+  }
+  return 1;
 }
 
 function parse(args: string[]) {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import type { ICompare } from 'etcd3';
 import type { InstanceRecord } from '../broker/model.js';
-import type { BrokerLog, Seals, StreamKeys, TenantKeys } from '../broker/ports.js';
+import type { BrokerLog, Seals, StreamKeys } from '../broker/ports.js';
+import type { TenantKeys } from '../cluster/tenant-keys.js';
 import type { EtcdClient } from '../etcd/client.js';
 import type { BackupRecords } from '../records/backup-records.js';
 import { Cut, type CutProgress, RevisionCompacted } from './cut.js';
@@ -27,7 +29,7 @@ export interface BackupsParts {
   store: BackupStore;
   records: BackupRecords;
   seals: Seals & StreamKeys;
-  tenantKeys: TenantKeys;
+  tenantKeys: Pick<TenantKeys, 'count' | 'deleteAll'>;
   etcdVersion(): Promise<string>;
   log: BrokerLog;
 }
@@ -39,6 +41,13 @@ export type BackedUp = Pick<
 
 /** How far a backup or a restore is; for people. */
 export type OnProgress = (progress: CutProgress) => void;
+
+export interface TakeOptions {
+  /** Gives it up. */
+  signal?: AbortSignal;
+  onProgress?: OnProgress;
+  operationId?: string;
+}
 
 /** Another backup of the instance is being made. */
 export class BackupUnderWay extends Error {
@@ -56,7 +65,7 @@ export class Backups {
   async take(
     instance: BackedUp,
     kind: BackupKind,
-    { signal, onProgress }: { signal?: AbortSignal; onProgress?: OnProgress } = {},
+    { signal, onProgress, operationId }: TakeOptions = {},
   ): Promise<BackupManifest> {
     const isUrgent = kind === 'on_demand' || kind === 'final' || kind === 'before_restore';
     const claim = await this.parts.records.claim(instance.deployment_id, isUrgent);
@@ -65,7 +74,12 @@ export class Backups {
     }
     try {
       const ended = signal === undefined ? claim.signal : AbortSignal.any([signal, claim.signal]);
-      return await this.#take(instance, kind, ended, onProgress);
+      return await this.#take(
+        instance,
+        { kind, ...(operationId && { operation_id: operationId }) },
+        ended,
+        onProgress,
+      );
     } finally {
       await claim.release();
     }
@@ -73,7 +87,7 @@ export class Backups {
 
   async #take(
     instance: BackedUp,
-    kind: BackupKind,
+    why: Pick<BackupManifest, 'kind' | 'operation_id'>,
     signal: AbortSignal,
     onProgress: OnProgress | undefined,
   ): Promise<BackupManifest> {
@@ -104,7 +118,7 @@ export class Backups {
         const manifest: BackupManifest = {
           ...header(),
           ...(trailer as unknown as BackupTrailer),
-          kind,
+          ...why,
           organization_guid,
           space_guid,
           finished_at: new Date().toISOString(),
@@ -117,7 +131,7 @@ export class Backups {
         );
         await this.#index(records.put(manifest));
         log.info(
-          { deployment: deployment_id, backup: backup_id, kind, keys: manifest.keys },
+          { deployment: deployment_id, backup: backup_id, kind: why.kind, keys: manifest.keys },
           'A backup was made',
         );
         return manifest;
@@ -150,6 +164,20 @@ export class Backups {
   async find(instanceId: string, backupId: string): Promise<BackupManifest | undefined> {
     const all = await this.list(instanceId);
     return backupId === 'latest' ? all[0] : all.find(({ backup_id }) => backup_id === backupId);
+  }
+
+  /** Whether the last backup of a deployment that is being deleted is in the store. */
+  async hasFinal(deploymentId: string): Promise<boolean> {
+    for await (const { name } of this.parts.store.list(`${deploymentId}/`)) {
+      const [, backupId = ''] = name.split(/[/.]/);
+      if (name === manifestName(deploymentId, backupId)) {
+        const { kind } = await this.readManifest(deploymentId, backupId);
+        if (kind === 'final') {
+          return true;
+        }
+      }
+    }
+    return false;
   }
 
   /** Its manifest goes first: what has none is no backup. */
@@ -189,24 +217,33 @@ export class Backups {
   /**
    * Makes a deployment hold what a backup does, and nothing else. It begins anew where an earlier try has ended.
    * @param before called before each change; throws to stop
-   * @throws BackupDamaged, SealError, StoreError, EtcdError
+   * @param guard each change finds this to be so, or is none
+   * @throws BackupDamaged, SealError, StoreError, EtcdError, Overtaken
    */
   async restore(
     source: Pick<BackupManifest, 'deployment_id' | 'backup_id' | 'keys'>,
     deploymentId: string,
     before: () => void,
-    onProgress: OnProgress = () => undefined,
+    {
+      guard = [],
+      onProgress = () => undefined,
+    }: { guard?: readonly ICompare[]; onProgress?: OnProgress } = {},
   ): Promise<void> {
     const { client, tenantKeys } = this.parts;
-    await tenantKeys.deleteAll(deploymentId, before);
+    await tenantKeys.deleteAll(deploymentId, before, guard);
     // A key space comes back under its own name where it was, and under one that can be asked for elsewhere.
     const nameOf = source.deployment_id === deploymentId ? sameName : restoredName;
-    const fill = new Fill(client, deploymentId, before, nameOf);
-    await this.read(source, async (records) => {
-      await fill.add(records);
-      onProgress({ keys: fill.keys, of: source.keys });
-    });
-    await fill.end();
+    const fill = new Fill(client, deploymentId, before, guard, nameOf);
+    try {
+      await this.read(source, async (records) => {
+        await fill.add(records);
+        onProgress({ keys: fill.keys, of: source.keys });
+      });
+      await fill.end();
+    } finally {
+      // What is on its way must not come after what others do then.
+      await fill.settle();
+    }
     assertSame(fill.contents, await contentsOf(new Cut(client, deploymentId).pages()));
   }
 }

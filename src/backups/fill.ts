@@ -1,4 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
+import type { ICompare } from 'etcd3';
+import { Overtaken } from '../broker/errors.js';
 import { keySpacePrefix } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { isEtcdError } from '../etcd/errors.js';
@@ -69,15 +71,19 @@ export class Fill {
   #bytes = 0;
   #failure: { error: unknown } | undefined;
 
-  /** @param before called before each change; throws to stop */
+  /**
+   * @param before called before each change; throws to stop
+   * @param guard each change finds this to be so, or is none
+   */
   constructor(
     readonly client: EtcdClient,
     readonly deploymentId: string,
     readonly before: () => void,
+    readonly guard: readonly ICompare[],
     readonly nameOf: (name: string) => string = sameName,
   ) {}
 
-  /** @throws EtcdError, BackupDamaged */
+  /** @throws EtcdError, BackupDamaged, Overtaken */
   async add(records: readonly BackupRecord[]): Promise<void> {
     for (const record of records) {
       switch (record.type) {
@@ -94,11 +100,16 @@ export class Fill {
     }
   }
 
-  /** Waits for what is under way. */
+  /** Sends what is left, and waits for all of it. */
   async end(): Promise<void> {
     await this.#send();
-    await Promise.all(this.#underWay);
+    await this.settle();
     this.#throwIfFailed();
+  }
+
+  /** Waits for what is under way, however it ends. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#underWay);
   }
 
   #enter(saved: string): void {
@@ -179,27 +190,30 @@ export class Fill {
   }
 
   async #putAll(puts: readonly Put[]): Promise<void> {
-    const success = puts.map((request_put) => ({ request_put }));
     try {
-      await this.client.kv.txn({ compare: [], success, failure: [] });
+      await this.#txn(puts);
     } catch (error) {
       if (!isEtcdError(error, 'not-found')) {
         throw error;
       }
       // A lease of theirs has run out, and what hangs on it with it. The others are put all the same.
       const [leased, rest] = [puts.filter(({ lease }) => lease), puts.filter(({ lease }) => !lease)];
-      await this.client.kv.txn({
-        compare: [],
-        success: rest.map((request_put) => ({ request_put })),
-        failure: [],
-      });
+      await this.#txn(rest);
       for (const put of leased) {
-        await this.client.kv.put(put).catch((failure: unknown) => {
+        await this.#txn([put]).catch((failure: unknown) => {
           if (!isEtcdError(failure, 'not-found')) {
             throw failure;
           }
         });
       }
+    }
+  }
+
+  async #txn(puts: readonly Put[]): Promise<void> {
+    const success = puts.map((request_put) => ({ request_put }));
+    const { succeeded } = await this.client.kv.txn({ compare: [...this.guard], success, failure: [] });
+    if (!succeeded) {
+      throw new Overtaken('The instance is no more to be filled.');
     }
   }
 

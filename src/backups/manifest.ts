@@ -20,6 +20,8 @@ export interface BackupOwner {
 /** What is known of a backup. It exists when its manifest is in the store. */
 export interface BackupManifest extends BackupHeader, BackupOwner, BackupTrailer {
   readonly kind: BackupKind;
+  /** For which operation it was made, where it was for one. */
+  readonly operation_id?: string;
   readonly finished_at: string;
   /** Of the data in the store, in bytes. */
   readonly size: number;

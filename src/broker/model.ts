@@ -37,7 +37,8 @@ export interface Work {
 export interface InstanceRecord {
   schema: 1;
   instance_id: string;
-  state: 'ready' | 'deprovisioning';
+  /** `restoring`: its keys come out of a backup, and nobody may use it yet. */
+  state: 'ready' | 'restoring' | 'deprovisioning';
   service_id: string;
   plan_id: string;
   /** 24 hexadecimal digits, never used twice. */
@@ -52,6 +53,16 @@ export interface InstanceRecord {
   created_at: string;
   updated_at: string;
   work?: Work;
+  /** Out of which backup its keys come, or came. */
+  restored_from?: BackupSource;
+}
+
+/** A backup, as far as a restore has to know it. */
+export interface BackupSource {
+  instance_id: string;
+  deployment_id: string;
+  backup_id: string;
+  keys: number;
 }
 
 export type Access = 'readwrite' | 'readonly';

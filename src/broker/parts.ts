@@ -1,7 +1,15 @@
 import type { Removal } from './operations/removal.js';
 import type { Tasks } from './operations/tasks.js';
 import type { Worker } from './operations/worker.js';
-import type { BrokerLog, Clusters, OwnSession, Records, Seals, SharedClock } from './ports.js';
+import type {
+  BrokerLog,
+  Clusters,
+  InstanceBackups,
+  OwnSession,
+  Records,
+  Seals,
+  SharedClock,
+} from './ports.js';
 import type { InstanceCache } from './requests/instance-cache.js';
 
 /** What the verbs (bind, unbind, …) work with. */
@@ -16,4 +24,6 @@ export interface BrokerParts {
   cache: InstanceCache;
   log: BrokerLog;
   clock: SharedClock;
+  /** Absent where no backups are made. */
+  backups?: InstanceBackups | undefined;
 }

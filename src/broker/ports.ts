@@ -1,5 +1,12 @@
 import type { Secret } from '../credentials/secret.js';
-import type { AccessNames, BindingRecord, InstanceRecord, OperationRecord, Stored } from './model.js';
+import type {
+  AccessNames,
+  BackupSource,
+  BindingRecord,
+  InstanceRecord,
+  OperationRecord,
+  Stored,
+} from './model.js';
 
 /**
  * What the broker needs of the world around it; `records/`, `clusters/` and `credentials/` fulfil it.
@@ -156,6 +163,34 @@ export interface OwnSession {
   readonly id: string;
   /** @throws Error when work taken under this id may be another replica's by now */
   assertOwns(owner: string): void;
+}
+
+/** Copies of instances, as the verbs use them. */
+export interface InstanceBackups {
+  /** Whether a plan's instances have any. */
+  coversPlan(serviceId: string, planId: string): boolean;
+  /**
+   * A backup that may be restored into an instance of this owner.
+   * @param backupId `latest` for the newest one
+   */
+  find(
+    instanceId: string,
+    backupId: string,
+    owner: Pick<InstanceRecord, 'organization_guid' | 'space_guid'>,
+  ): Promise<BackupSource | undefined>;
+  /** Makes the last backup of an instance that is deleted, unless there is one, or nothing to keep. */
+  takeLast(instance: InstanceRecord): Promise<void>;
+  /**
+   * Makes an instance hold what a backup does, and nothing else, as long as its record is as it was read. Safe to
+   * repeat.
+   * @throws Overtaken, RestoreImpossible, or what may go by
+   */
+  restore(
+    source: BackupSource,
+    instance: Stored<InstanceRecord>,
+    before: BeforeStep,
+    onProgress: (text: string) => void,
+  ): Promise<void>;
 }
 
 export interface BrokerLog {

@@ -159,7 +159,7 @@ function servicePlan(
       ? {}
       : { maximumPollingDuration: plan.maximum_polling_duration }),
     ...(plan.maintenance_info === undefined ? {} : { maintenanceInfo: plan.maintenance_info }),
-    settings: { quotaBytes: plan.broker.quota_bytes },
+    settings: { quotaBytes: plan.broker.quota_bytes, hasBackups: plan.broker.backups ?? true },
     validators: { create, update, bind },
   };
 }

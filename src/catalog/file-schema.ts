@@ -123,7 +123,10 @@ const plan = {
       type: 'object',
       required: ['quota_bytes'],
       additionalProperties: false,
-      properties: { quota_bytes: { type: 'integer', minimum: 65_536, maximum: 1_099_511_627_776 } },
+      properties: {
+        quota_bytes: { type: 'integer', minimum: 65_536, maximum: 1_099_511_627_776 },
+        backups: { type: 'boolean' },
+      },
     },
   },
 };

@@ -5,6 +5,8 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 export interface PlanSettings {
   /** How many bytes of keys and values an instance may hold. */
   readonly quotaBytes: number;
+  /** Whether backups of its instances are made. */
+  readonly hasBackups: boolean;
 }
 
 /** Checks parameters of a request. The list of problems, each for a person to read, is empty when they are good. */
@@ -93,5 +95,5 @@ export interface PlanInFile {
     };
     readonly service_binding: { readonly create: { readonly parameters: JsonObject } };
   };
-  readonly broker: { readonly quota_bytes: number };
+  readonly broker: { readonly quota_bytes: number; readonly backups?: boolean };
 }

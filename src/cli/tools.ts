@@ -1,3 +1,5 @@
+import type { Backups } from '../backups/backups.js';
+import { openBackups } from '../backups/open.js';
 import { FIRST_CLUSTER } from '../broker/model.js';
 import { Cluster } from '../cluster/cluster.js';
 import { withDomainErrors } from '../cluster/domain-errors.js';
@@ -31,6 +33,8 @@ export interface Tools {
   portalLogin?: PortalSettings['login'];
   /** What keeps the tenants of this cluster apart too little, for operators; undefined when nothing is known. */
   isolationGap(): Promise<string | undefined>;
+  /** Throws when none are made, or no encryption key is to be had. To be opened once; closed with the tools. */
+  backups(): Backups;
   /** Throws when no encryption key is to be had; not every command needs one. */
   readonly seals: Sealer;
   close(): void;
@@ -55,6 +59,15 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     client.close();
     throw error;
   }
+  const closing = [() => client.close()];
+  const seals = () => {
+    if (keys.length === 0) {
+      throw new Error(
+        `DATA_DIR ${config.dataDir} holds no encryption key. Set BROKER_ENCRYPTION_KEY to the broker's.`,
+      );
+    }
+    return new Sealer(keys);
+  };
   return {
     records: withDomainErrors(records),
     cluster,
@@ -66,14 +79,26 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
       return isolationGap(version, config.portal === undefined ? 'etcd' : 'portal');
     },
     get seals() {
-      if (keys.length === 0) {
-        throw new Error(
-          `DATA_DIR ${config.dataDir} holds no encryption key. Set BROKER_ENCRYPTION_KEY to the broker's.`,
-        );
-      }
-      return new Sealer(keys);
+      return seals();
     },
-    close: () => client.close(),
+    backups: () => {
+      if (config.backups === undefined) {
+        throw new Error('No backups are made here. Set BACKUP_S3_URL or BACKUP_DIR as the broker has it.');
+      }
+      const { tenantKeys } = cluster;
+      const { backups, close } = openBackups(config.backups, client, {
+        seals: seals(),
+        tenantKeys,
+        log: SILENT,
+      });
+      closing.push(close);
+      return backups;
+    },
+    close: () => {
+      for (const close of closing) {
+        close();
+      }
+    },
   };
 }
 

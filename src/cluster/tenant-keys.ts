@@ -1,7 +1,8 @@
-import type { IRangeRequest, IRangeResponse } from 'etcd3';
+import type { ICompare, IRangeRequest, IRangeResponse } from 'etcd3';
+import { Overtaken } from '../broker/errors.js';
 import { deploymentPrefix } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
-import { keyAfter, rangeOfPrefix } from '../etcd/ranges.js';
+import { type KeyRange, keyAfter, rangeOfPrefix } from '../etcd/ranges.js';
 
 /** So many keys at the most are deleted by one call, which takes etcd about 100 ms; others' calls go between. */
 const PORTION = 20_000;
@@ -31,8 +32,10 @@ export class TenantKeys {
   /**
    * Deletes all keys of a deployment, in portions, so that a million of them hold up neither etcd nor a deadline.
    * @param before called before each portion; throws to stop there
+   * @param guard each portion finds this to be so, or is not deleted
+   * @throws Overtaken when the guard does not hold
    */
-  async deleteAll(deploymentId: string, before: () => void): Promise<void> {
+  async deleteAll(deploymentId: string, before: () => void, guard: readonly ICompare[] = []): Promise<void> {
     const range = rangeOfPrefix(deploymentPrefix(deploymentId));
     let limit = FIRST_PAGE;
     for (;;) {
@@ -44,7 +47,7 @@ export class TenantKeys {
       for (let index = PORTION; index - PORTION < kvs.length; index += PORTION) {
         before();
         const end = kvs[index]?.key ?? (more ? keyAfter(kvs.at(-1)?.key as Buffer) : range.range_end);
-        await this.connection.kv.deleteRange({ key: range.key, range_end: end });
+        await this.#delete({ key: range.key, range_end: end }, guard);
         range.key = end;
       }
       if (!more) {
@@ -52,6 +55,21 @@ export class TenantKeys {
       }
       const bytes = kvs.reduce((sum, kv) => sum + kv.key.length, 0);
       limit = Math.max(1, Math.min(PAGE, Math.floor(PAGE_BYTES / (bytes / kvs.length))));
+    }
+  }
+
+  async #delete(request_delete_range: KeyRange, guard: readonly ICompare[]): Promise<void> {
+    if (guard.length === 0) {
+      await this.connection.kv.deleteRange(request_delete_range);
+      return;
+    }
+    const { succeeded } = await this.connection.kv.txn({
+      compare: [...guard],
+      success: [{ request_delete_range }],
+      failure: [],
+    });
+    if (!succeeded) {
+      throw new Overtaken('The keys are no more to be deleted.');
     }
   }
 

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { type EncryptionKey, encryptionKey } from '../credentials/seal.js';
 import { Secret } from '../credentials/secret.js';
+import { type BackupSettings, readBackups } from './backups.js';
 import { readCloudFoundry } from './cloud-foundry.js';
 import { type EmbeddedCluster, type ExternalCluster, readCluster } from './cluster.js';
 import { parseEndpoints } from './endpoints.js';
@@ -45,6 +46,8 @@ export interface Config {
   cluster: EmbeddedCluster | ExternalCluster;
   /** The endpoints that credentials name, where they differ from the cluster's own. */
   advertisedEndpoints?: string[];
+  /** Absent where no backups are made. */
+  backups?: BackupSettings;
   /** How much of its history the cluster keeps, in milliseconds; undefined when the broker is not to compact it. */
   compactionMs: number | undefined;
   /** The portals that credentials name; absent in direct mode, where they name etcd itself. */
@@ -84,6 +87,8 @@ export function readConfig(env: NodeJS.ProcessEnv, purpose: Purpose = 'broker'):
   const advertisedEndpoints =
     advertised && problems.attempt(() => parseEndpoints(advertised, 'ETCD_ADVERTISED_ENDPOINTS'));
   const portal = cluster && readPortal(settings, cluster.kind, purpose, problems);
+  const backups =
+    cluster && readBackups(settings, cluster.kind === 'embedded', cloudFoundry?.services ?? [], problems);
   problems.throwIfAny();
   if (cluster === undefined) {
     throw new Error('A cluster that could not be read was not reported');
@@ -110,6 +115,7 @@ export function readConfig(env: NodeJS.ProcessEnv, purpose: Purpose = 'broker'):
     encryptionKeys,
     cluster,
     ...(advertisedEndpoints ? { advertisedEndpoints } : {}),
+    ...(backups ? { backups } : {}),
     compactionMs: duration(settings.ETCD_COMPACTION ?? (isEmbedded ? EMBEDDED_COMPACTION : 'off')),
     ...(portal ? { portal } : {}),
   };

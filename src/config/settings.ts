@@ -43,6 +43,15 @@ export interface Settings {
   PORTAL_ETCD_USERNAME?: string;
   PORTAL_ETCD_PASSWORD?: string;
   PORTAL_HEALTH_PORT?: number;
+  BACKUPS?: 'on' | 'off';
+  BACKUP_DIR?: string;
+  BACKUP_S3_URL?: string;
+  BACKUP_S3_STYLE?: 'path' | 'virtual-host';
+  BACKUP_S3_REGION?: string;
+  BACKUP_S3_ACCESS_KEY_ID?: string;
+  BACKUP_S3_SECRET_ACCESS_KEY?: string;
+  BACKUP_GRACE?: string;
+  BACKUP_RESTORE_ACROSS?: 'space' | 'organization' | 'all';
 }
 
 const text = { type: 'string' };
@@ -143,6 +152,32 @@ const SCHEMA = {
       minimum: 1,
       maximum: 65_535,
       description: 'be a whole number from 1 to 65535',
+    },
+    BACKUPS: { enum: ['on', 'off'], description: 'be on or off' },
+    BACKUP_DIR: text,
+    BACKUP_S3_URL: {
+      type: 'string',
+      format: 'public-url',
+      writeOnly: true, // it may hold a key by mistake
+      description:
+        'be an http:// or https:// URL such as https://s3.example.com/bucket, without keys, "?" or "#"',
+    },
+    BACKUP_S3_STYLE: { enum: ['path', 'virtual-host'], description: 'be path or virtual-host' },
+    BACKUP_S3_REGION: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9-]{1,40}$',
+      description: 'be the name of a region, such as eu-central-1',
+    },
+    BACKUP_S3_ACCESS_KEY_ID: text,
+    BACKUP_S3_SECRET_ACCESS_KEY: secret,
+    BACKUP_GRACE: {
+      type: 'string',
+      pattern: '^(off|[1-9][0-9]{0,4}[hd])$',
+      description: 'be a whole number and h or d, such as 30d, or off',
+    },
+    BACKUP_RESTORE_ACROSS: {
+      enum: ['space', 'organization', 'all'],
+      description: 'be space, organization or all',
     },
   },
   dependencies: {

@@ -67,6 +67,12 @@ export class Metrics {
     help: 'How often an address was turned away for a minute for wrong credentials.',
     registers: [this.#registry],
   });
+  readonly #backups = new Counter({
+    name: 'compose_etcd_backups_total',
+    help: 'Backups by the schedule, by what became of them: made, failed (and tried again), removed after their time.',
+    labelNames: ['outcome'] as const,
+    registers: [this.#registry],
+  });
   readonly #expiry = new Gauge({
     name: 'compose_etcd_certificate_expiry_timestamp_seconds',
     help: "When a certificate of the embedded etcd's authority expires, in seconds since 1970.",
@@ -89,6 +95,9 @@ export class Metrics {
         this.#operations.inc({ kind, result }, 0);
       }
     }
+    for (const outcome of ['made', 'failed', 'removed'] as const) {
+      this.#backups.inc({ outcome }, 0);
+    }
     this.setAlarms([]);
     this.#guessing.inc(0);
   }
@@ -105,6 +114,10 @@ export class Metrics {
 
   etcdCall(method: string, outcome: string, seconds: number): void {
     this.#observe(this.#etcdCalls, `${method} ${outcome}`, seconds, method, outcome);
+  }
+
+  backup(outcome: 'made' | 'failed' | 'removed'): void {
+    this.#backups.inc({ outcome });
   }
 
   guessLimitReached(): void {

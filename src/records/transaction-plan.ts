@@ -119,7 +119,7 @@ function planRecord(
 
 function planOperations(
   transaction: Transaction,
-  { opened, finished, binding }: RecordChange,
+  { opened, finished, instance, binding }: RecordChange,
   session: string,
 ): void {
   const { puts, deletes, history, traces } = transaction;
@@ -130,7 +130,8 @@ function planOperations(
     if (owner === session) {
       transaction.present = keys.owner(session);
     }
-    if (binding?.next && binding.expected === undefined) {
+    const created = binding ?? instance;
+    if (created?.next && created.expected === undefined) {
       traces.push(keys.openOperation(id), keys.operation(instance_id, binding_id, id));
     }
   }

@@ -12,7 +12,7 @@ const SERVICE = { service_id: 'service', plan_id: 'plan' };
 const INSTANCE = { ...SERVICE, organization_guid: 'o', space_guid: 's', parameters: {}, context: {} };
 
 const makeInstance = ({ parts }: Replica, instance_id = 'new') =>
-  provision(parts, { instance_id, ...INSTANCE });
+  provision(parts, { instance_id, acceptsIncomplete: false, ...INSTANCE });
 const deleteInstance = ({ parts }: Replica, instance_id = 'new') =>
   deprovision(parts, { instance_id, service_id: 'service', acceptsIncomplete: false });
 const makeBinding = (
@@ -73,8 +73,8 @@ describe('A creation and a deletion of the same', () => {
 
   it('an instance that was made, deleted and is sent again stays deleted', async () => {
     sentTwice(() => deleteInstance(other));
-    const { created } = await makeInstance(replica);
-    assert.equal(created, true, 'it was made, and then deleted');
+    const { kind } = await makeInstance(replica);
+    assert.equal(kind, 'created', 'it was made, and then deleted');
     assert.equal(await replica.records.readInstance('new'), undefined);
   });
 
@@ -84,7 +84,7 @@ describe('A creation and a deletion of the same', () => {
       [other, replica],
       [replica, replica],
     ] as const) {
-      assert.equal((await makeInstance(maker)).created, true);
+      assert.equal((await makeInstance(maker)).kind, 'created');
       await deleteInstance(deleter);
       assert.equal((await makeBinding(maker)).kind, 'created');
       await deleteBinding(deleter);

@@ -108,7 +108,7 @@ const plan = (id: string, planUpdateable = true): ServicePlan => ({
   bindingRotatable: true,
   planUpdateable,
   maintenanceInfo: { version: '1.0.0' },
-  settings: { quotaBytes: 1 },
+  settings: { quotaBytes: 1, hasBackups: true },
   validators: {
     create: () => [],
     update: (parameters) => ('bad' in (parameters as object) ? ['bad is bad'] : []),
@@ -129,7 +129,7 @@ describe('Decision on an update', () => {
     decideUpdate(
       CATALOG,
       instance,
-      { instance_id: 'i', service_id: 'service', hasPortals: true, ...request },
+      { instance_id: 'i', service_id: 'service', hasPortals: true, acceptsIncomplete: false, ...request },
       now,
     );
 

@@ -137,7 +137,10 @@ describe('the published catalog', () => {
   it('does not show what is for the broker alone', () => {
     assert.ok(plans.every((plan) => !('broker' in plan)));
     assert.doesNotMatch(catalog.body.toString(), /quota_bytes/);
-    assert.deepEqual(catalog.services[0]?.plans[0]?.settings, { quotaBytes: 256 * 1024 * 1024 });
+    assert.deepEqual(catalog.services[0]?.plans[0]?.settings, {
+      quotaBytes: 256 * 1024 * 1024,
+      hasBackups: true,
+    });
   });
 
   it('has an image that a browser can show', () => {

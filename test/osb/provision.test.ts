@@ -81,12 +81,6 @@ describe('PUT /v2/service_instances/:instance_id', () => {
   }
 
   for (const [name, value, text] of [
-    [
-      'source_service_instance_id',
-      '4f1b',
-      /^Bad parameters: source_service_instance_id needs a backup, .*not offer/,
-    ],
-    ['backup_id', '5'.repeat(24), /backup_id needs a backup/],
     ['db_version', '3.2.13', /db_version can not be chosen: .*leave it out/],
     ['cluster_id', 'c', /cluster_id needs the plan Enterprise/],
   ] as const) {

@@ -166,6 +166,7 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
           instance_id: 'i',
           service_id: broker.service.id,
           hasPortals: false,
+          acceptsIncomplete: false,
           parameters: { kept: 'always' },
         }),
       );

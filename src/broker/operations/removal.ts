@@ -1,6 +1,14 @@
 import { StillInProgress } from '../errors.js';
-import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
-import type { BeforeStep, BrokerLog, ChangeResult, Clusters, OwnSession, Records } from '../ports.js';
+import type { BindingRecord, InstanceRecord, OperationRecord, Stored, Work } from '../model.js';
+import type {
+  BeforeStep,
+  BrokerLog,
+  ChangeResult,
+  Clusters,
+  InstanceBackups,
+  OwnSession,
+  Records,
+} from '../ports.js';
 import { ANSWER_WITHIN_MS, HOLD_MS } from '../times.js';
 import type { StepOutcome } from './binding-steps.js';
 import { DELETED_MEANWHILE, finish, operationOf } from './operations.js';
@@ -11,6 +19,8 @@ export interface RemovalParts {
   clusters: Clusters;
   session: OwnSession;
   log: BrokerLog;
+  /** Absent where no backups are made. */
+  backups?: InstanceBackups | undefined;
 }
 
 /** How many bindings of one instance are removed side by side. */
@@ -35,7 +45,7 @@ export class Removal {
     }
     await this.#empty(stored.value, before);
     before();
-    const ended = finish(operationOf(work, { instance_id }), 'succeeded');
+    const ended = endOfRemoval(work, instance_id);
     const result = await this.#dropInstance(stored, ended);
     return result.done ? { ended } : { current: result.instance };
   }
@@ -57,7 +67,7 @@ export class Removal {
       await this.#empty(current.value, before);
       before();
       const { work, instance_id } = current.value;
-      const ended = work && finish(operationOf(work, { instance_id }), 'succeeded');
+      const ended = work && endOfRemoval(work, instance_id);
       const result: ChangeResult = await this.#dropInstance(current, ended);
       current = result.done ? undefined : result.instance;
     }
@@ -73,6 +83,11 @@ export class Removal {
   /** First nobody can write any more, then the keys go: what is deleted stays deleted. */
   async #empty(instance: InstanceRecord, before: BeforeStep): Promise<void> {
     await this.#removeBindings(instance.instance_id, before);
+    if (instance.work?.failure === undefined) {
+      before();
+      await this.parts.backups?.takeLast(instance);
+      before();
+    }
     await this.parts.clusters.of(instance).tenantKeys.deleteAll(instance.deployment_id, before);
   }
 
@@ -182,4 +197,12 @@ export class Removal {
       }
     };
   }
+}
+
+/** A creation that is taken back has failed by that. */
+function endOfRemoval(work: Work, instance_id: string): OperationRecord {
+  const operation = operationOf(work, { instance_id });
+  return work.failure === undefined
+    ? finish(operation, 'succeeded')
+    : finish(operation, 'failed', work.failure);
 }

@@ -1,14 +1,17 @@
 import type { BindingRecord, InstanceRecord, Stored } from '../model.js';
-import type { BeforeStep, BrokerLog, OwnSession } from '../ports.js';
+import type { BeforeStep, BrokerLog, InstanceBackups, OwnSession } from '../ports.js';
 import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS } from '../times.js';
 import { type BindingStepParts, type StepOutcome, stepBinding } from './binding-steps.js';
 import { type Ended, endWithRecord, type Resource } from './operations.js';
 import type { Removal } from './removal.js';
+import { stepRestoring } from './restoring.js';
 import { Stopping, Superseded, type Task, type Tasks } from './tasks.js';
 
 export interface WorkerParts extends BindingStepParts {
   session: OwnSession;
   log: BrokerLog;
+  /** Absent where no backups are made. */
+  backups?: InstanceBackups | undefined;
 }
 
 type AnyRecord = Stored<InstanceRecord> | Stored<BindingRecord>;
@@ -93,7 +96,13 @@ export class Worker {
   ): Promise<StepOutcome<InstanceRecord> | StepOutcome<BindingRecord>> {
     return isBinding(record)
       ? stepBinding(this.parts, record, before)
-      : this.removal.stepInstance(record as Stored<InstanceRecord>, before);
+      : this.#stepInstance(record as Stored<InstanceRecord>, before);
+  }
+
+  #stepInstance(record: Stored<InstanceRecord>, before: BeforeStep): Promise<StepOutcome<InstanceRecord>> {
+    return record.value.state === 'restoring'
+      ? stepRestoring(this.parts, record, before)
+      : this.removal.stepInstance(record, before);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { Gone, InvalidRequest } from '../errors.js';
 import type { InstanceRecord } from '../model.js';
-import { openOperation, workOf } from '../operations/operations.js';
+import { finish, openOperation, operationOf, workOf } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
 import { ON_INSTANCE } from './exclusion.js';
 import { assertChanged, begin, changesAllTheTime, MOST_ROUNDS } from './intent.js';
@@ -12,6 +12,9 @@ export interface DeprovisionRequest {
   service_id: string;
   acceptsIncomplete: boolean;
 }
+
+/** Why a restore failed whose instance was deleted before it was ready. */
+const DELETED = 'The service instance was deleted while its backup was being restored.';
 
 /**
  * Deletes an instance with its bindings, if any are left, and all its keys.
@@ -52,6 +55,7 @@ export async function deprovision(parts: BrokerParts, request: DeprovisionReques
     const result = await begin(parts, {
       instance: { id: instance_id, expected: stored, next },
       opened: operation,
+      ...(work && { finished: [finish(operationOf(work, { instance_id }), 'failed', DELETED)] }),
     });
     if (result === 'no space') {
       cache.set(instance_id, undefined);

@@ -9,16 +9,17 @@ import type { BindingRecord, InstanceRecord } from '../model.js';
  * - `turn`: the opposite is under way; its owner turns round.
  * - `refuse`: `ConcurrencyError`.
  *
- * Provision and update are one transaction each, so nothing ever finds an instance in the middle of them. Binds
+ * Provision and update are one transaction each, unless a backup is restored, so nothing else finds an instance in the
+ * middle of them. Binds
  * on one instance do not appear here as excluding each other: they run side by side.
  */
 export type Meeting = 'run' | 'compare' | 'join' | 'turn' | 'refuse';
 
 export const ON_INSTANCE = {
-  provision: { ready: 'compare', deprovisioning: 'refuse' },
-  update: { ready: 'run', deprovisioning: 'refuse' },
-  bind: { ready: 'run', deprovisioning: 'refuse' },
-  deprovision: { ready: 'run', deprovisioning: 'join' },
+  provision: { ready: 'compare', restoring: 'compare', deprovisioning: 'refuse' },
+  update: { ready: 'run', restoring: 'refuse', deprovisioning: 'refuse' },
+  bind: { ready: 'run', restoring: 'refuse', deprovisioning: 'refuse' },
+  deprovision: { ready: 'run', restoring: 'run', deprovisioning: 'join' },
 } as const satisfies Record<string, Record<InstanceRecord['state'], Meeting>>;
 
 export const ON_BINDING = {

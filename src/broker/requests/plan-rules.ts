@@ -35,13 +35,6 @@ export function assertMaintenanceVersion(plan: ServicePlan, asked: string | unde
 
 /** What users of IBM's Compose for etcd gave when they created or changed a service, and why it is refused here. */
 const COMPOSE_PARAMETERS: ReadonlyMap<string, string> = new Map([
-  ...['source_service_instance_id', 'backup_id'].map(
-    (name) =>
-      [
-        name,
-        'needs a backup, and this service broker does not offer backups yet; leave it out to get an empty deployment, and copy the keys into it',
-      ] as const,
-  ),
   [
     'db_version',
     'can not be chosen: every deployment has the version of the etcd cluster that the operator runs; leave it out',

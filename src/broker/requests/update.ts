@@ -1,8 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Catalog, ServicePlan } from '../../catalog/types.js';
-import { ConcurrencyError, InvalidRequest, NotFound, Unavailable, UnsupportedUpdate } from '../errors.js';
-import type { InstanceRecord, JsonObject } from '../model.js';
-import { finish, openOperation } from '../operations/operations.js';
+import {
+  AsyncRequired,
+  ConcurrencyError,
+  InvalidRequest,
+  NotFound,
+  Unavailable,
+  UnsupportedUpdate,
+} from '../errors.js';
+import type { BackupSource, InstanceRecord, JsonObject } from '../model.js';
+import { finish, openOperation, workOf } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
 import { ANSWER_WITHIN_MS } from '../times.js';
 import { ON_INSTANCE } from './exclusion.js';
@@ -19,7 +26,12 @@ export interface UpdateRequest {
   parameters?: JsonObject;
   context?: JsonObject;
   maintenance_version?: string;
+  acceptsIncomplete: boolean;
 }
+
+export type UpdateAnswer =
+  | { kind: 'updated'; instance: InstanceRecord }
+  | { kind: 'accepted'; instance: InstanceRecord; operationId: string };
 
 /** How long to wait before the next try after another replica was first, at most, in milliseconds. */
 const PAUSE_MS = 50;
@@ -28,26 +40,29 @@ const PAUSE_MS = 50;
  * Changes an instance's plan, parameters, context or maintenance version: one transaction, so a refused update has
  * changed nothing and nobody sees half of one. Updates of one instance take turns.
  *
+ * Where a backup is to be restored in place, a task does that afterwards.
+ *
  * Specification: "Updating a Service Instance".
- * @throws NotFound, InvalidRequest, UnsupportedUpdate, MaintenanceInfoConflict, ConcurrencyError, Unavailable
+ * @throws AsyncRequired, NotFound, InvalidRequest, UnsupportedUpdate, MaintenanceInfoConflict, ConcurrencyError, Unavailable
  */
 export function update(
   parts: BrokerParts,
   catalog: Catalog,
   turns: Turns,
   request: UpdateRequest,
-): Promise<InstanceRecord> {
+): Promise<UpdateAnswer> {
   const until = performance.now() + ANSWER_WITHIN_MS;
   return turns.take(request.instance_id, until, () => applyUpdate(parts, catalog, request, until));
 }
 
 /** Tries until no other replica changes the instance between reading and writing it. */
 async function applyUpdate(
-  { records, cache, session }: BrokerParts,
+  parts: BrokerParts,
   catalog: Catalog,
   request: UpdateRequest,
   until: number,
-): Promise<InstanceRecord> {
+): Promise<UpdateAnswer> {
+  const { records, cache, session, worker } = parts;
   const { instance_id } = request;
   let stored = cache.get(instance_id);
   let isFresh = false;
@@ -71,13 +86,22 @@ async function applyUpdate(
       stored = undefined;
       continue;
     }
+    const source = await sourceOf(parts, request, stored.value);
+    if (source !== undefined) {
+      next = { ...next, state: 'restoring', work: workOf(operation), restored_from: source };
+    }
     const result = await records.change({
       instance: { id: instance_id, expected: stored, next },
-      finished: [finish(operation, 'succeeded')],
+      ...(source === undefined ? { finished: [finish(operation, 'succeeded')] } : { opened: operation }),
     });
+    if (result.done && source !== undefined) {
+      cache.set(instance_id, undefined);
+      void worker.drive({ instance_id }, { value: next, revision: result.revision });
+      return { kind: 'accepted', instance: next, operationId: operation.id };
+    }
     if (result.done) {
       cache.set(instance_id, { value: next, revision: result.revision });
-      return next;
+      return { kind: 'updated', instance: next };
     }
     stored = result.instance;
     isFresh = true;
@@ -87,6 +111,34 @@ async function applyUpdate(
     }
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');
+}
+
+/** The backup of its own that an instance is to be restored from; undefined when none is asked for. */
+async function sourceOf(
+  { backups, tasks }: BrokerParts,
+  { parameters, acceptsIncomplete }: UpdateRequest,
+  instance: InstanceRecord,
+): Promise<BackupSource | undefined> {
+  const { restore } = parameters ?? {};
+  if (restore === undefined) {
+    return undefined;
+  }
+  const { backup_id: backup } = restore as JsonObject;
+  if (backups === undefined) {
+    throw new InvalidRequest(
+      'Bad parameters: restore needs backups, and this service broker makes none; leave it out.',
+    );
+  }
+  if (!acceptsIncomplete) {
+    throw new AsyncRequired();
+  }
+  tasks.assertRoom('creation');
+  const found =
+    typeof backup === 'string' ? await backups.find(instance.instance_id, backup, instance) : undefined;
+  if (found === undefined) {
+    throw new InvalidRequest('Bad parameters: restore names no backup of this service instance.');
+  }
+  return found;
 }
 
 /** What an instance becomes by an update, or why it can't. Decides only. */
@@ -118,13 +170,15 @@ export function decideUpdate(
     assertParameters(plan.validators.update, request.parameters);
     assertWhitelist(request.parameters, request.hasPortals);
   }
+  // To restore is asked for once, and is no property of the instance.
+  const { restore: _, ...parameters } = request.parameters ?? {};
   const { maintenance_version: before, ...rest } = instance;
   // With the plan comes its maintenance version (specification: "Maintenance Info Object").
   const version = request.maintenance_version ?? (planChanges ? plan.maintenanceInfo?.version : before);
   return {
     ...rest,
     plan_id: plan.id,
-    parameters: { ...instance.parameters, ...request.parameters },
+    parameters: { ...instance.parameters, ...parameters },
     context: request.context ?? instance.context,
     ...(version === undefined ? {} : { maintenance_version: version }),
     updated_at: now,

@@ -22,14 +22,18 @@ import { instanceBody } from './answers.js';
 export function provision(context: OsbContext): Endpoint {
   return async (request, signal) => {
     const asked = { ...parse(context, request), signal };
-    const { created, instance } = await provisionInstance(context.broker, asked);
-    return { status: created ? 201 : 200, body: instanceBody(context, instance) };
+    const answer = await provisionInstance(context.broker, asked);
+    const body = instanceBody(context, answer.instance);
+    if (answer.kind === 'accepted') {
+      return { status: 202, body: { ...body, operation: answer.operationId } };
+    }
+    return { status: answer.kind === 'created' ? 201 : 200, body };
   };
 }
 
 function parse({ catalog, service }: OsbContext, request: Request): ProvisionRequest {
   const instance_id = instanceId(request);
-  acceptsIncomplete(request);
+  const accepts = acceptsIncomplete(request);
   const body = bodyOf(request);
   const service_id = requiredText(body, 'service_id');
   const plan_id = requiredText(body, 'plan_id');
@@ -45,6 +49,7 @@ function parse({ catalog, service }: OsbContext, request: Request): ProvisionReq
   assertWhitelist(parameters, service.names === 'portal');
   return {
     instance_id,
+    acceptsIncomplete: accepts,
     service_id,
     plan_id,
     organization_guid,

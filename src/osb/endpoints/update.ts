@@ -19,14 +19,17 @@ import { instanceBody } from './answers.js';
 export function update(context: OsbContext): Endpoint {
   const turns = new Turns();
   return async (request) => {
-    const instance = await updateInstance(context.broker, context.catalog, turns, parse(context, request));
-    return { status: 200, body: instanceBody(context, instance) };
+    const answer = await updateInstance(context.broker, context.catalog, turns, parse(context, request));
+    const body = instanceBody(context, answer.instance);
+    return answer.kind === 'accepted'
+      ? { status: 202, body: { ...body, operation: answer.operationId } }
+      : { status: 200, body };
   };
 }
 
 function parse({ service }: OsbContext, request: Request): UpdateRequest {
   const instance_id = instanceId(request);
-  acceptsIncomplete(request);
+  const accepts = acceptsIncomplete(request);
   const body = bodyOf(request);
   optionalFields(body, 'previous_values');
   const plan_id = optionalText(body, 'plan_id');
@@ -35,6 +38,7 @@ function parse({ service }: OsbContext, request: Request): UpdateRequest {
   const maintenance_version = maintenanceVersion(body);
   return {
     instance_id,
+    acceptsIncomplete: accepts,
     hasPortals: service.names === 'portal',
     service_id: requiredText(body, 'service_id'),
     ...(plan_id === undefined ? {} : { plan_id }),

@@ -1,0 +1,111 @@
+import { parseArgs } from 'node:util';
+
+export const BACKUP_HELP = `Usage: compose-etcd-broker backup <command> [options]
+
+Looks after the backups of the broker whose settings are in the environment. Instances are named by their id
+("cf service my-etcd --guid"), also those that are deleted; <backup> is a backup's id, or "latest".
+
+  list [<instance>]            lists backups, of all instances or of one
+  now <instance>               makes a backup
+  verify <instance> <backup>   reads a backup to its end and says what is in it
+  download <instance> <backup> writes a backup to a file, sealed as it is; goes on where an earlier try has ended
+                                 --output <file>   <backup>.backup where not given
+  export <instance> <backup>   prints the keys, one JSON object a line: key_space, key, value and lease; bytes that
+                               are no UTF-8 text stand in key_base64 and value_base64
+  delete <instance> <backup>   deletes a backup, after asking
+  restore <instance> <backup>  puts a backup in place of all that another instance holds, after asking; a running
+                               broker does it
+                                 --into <instance> the instance that is filled; it must exist
+  tidy                         compares the store with the records, and removes what unfinished backups have left
+
+  --file <file>                verify and export: a file that was downloaded, in place of <instance> <backup>
+  --yes                        does not ask
+  --json                       prints one JSON object
+  --help                       prints this text
+
+Exit code: 0, 1 when it could not be done, 2 when the command is wrong.
+`;
+
+const COMMANDS = {
+  list: [0, 1],
+  now: [1, 1],
+  verify: [2, 2],
+  download: [2, 2],
+  export: [2, 2],
+  delete: [2, 2],
+  restore: [2, 2],
+  tidy: [0, 0],
+} as const satisfies Record<string, readonly [least: number, most: number]>;
+type Command = keyof typeof COMMANDS;
+
+export interface BackupOptions {
+  command: Command;
+  instance?: string;
+  backup?: string;
+  output?: string;
+  into?: string;
+  file?: string;
+  yes: boolean;
+  json: boolean;
+}
+
+const ID = /^([0-9a-f]{24}|latest)$/;
+
+/**
+ * Reads the arguments that follow `backup`; undefined when help is asked for.
+ * @throws Error that says what is wrong with them
+ */
+export function backupOptions(args: readonly string[]): BackupOptions | undefined {
+  const flag = { type: 'boolean', default: false } as const;
+  const text = { type: 'string' } as const;
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: { output: text, into: text, file: text, yes: flag, json: flag, help: flag },
+  });
+  if (values.help) {
+    return undefined;
+  }
+  const [command, ...rest] = positionals;
+  if (command === undefined || !Object.hasOwn(COMMANDS, command)) {
+    throw new Error(command === undefined ? 'A command is missing.' : `"${command}" is not a command.`);
+  }
+  const name = command as Command;
+  const isOfFile = values.file !== undefined;
+  if (isOfFile && name !== 'verify' && name !== 'export') {
+    throw new Error('--file belongs to verify and export.');
+  }
+  const [least, most] = isOfFile ? [0, 0] : COMMANDS[name];
+  if (rest.length < least) {
+    throw new Error(
+      rest.length === 0 ? 'The id of an instance is missing.' : 'The id of a backup is missing.',
+    );
+  }
+  if (rest.length > most) {
+    throw new Error(`"${rest[most]}" is one argument too many.`);
+  }
+  const [instance, backup] = rest;
+  if (backup !== undefined && !ID.test(backup)) {
+    throw new Error(`"${backup}" is no backup: 24 hexadecimal digits, or "latest".`);
+  }
+  if ((values.into === undefined) === (name === 'restore')) {
+    throw new Error(
+      values.into === undefined
+        ? '--into is missing: which instance is to be filled?'
+        : '--into belongs to restore.',
+    );
+  }
+  if (values.output !== undefined && name !== 'download') {
+    throw new Error('--output belongs to download.');
+  }
+  return {
+    command: name,
+    ...(instance === undefined ? {} : { instance }),
+    ...(backup === undefined ? {} : { backup }),
+    ...(values.output === undefined ? {} : { output: values.output }),
+    ...(values.into === undefined ? {} : { into: values.into }),
+    ...(values.file === undefined ? {} : { file: values.file }),
+    yes: values.yes,
+    json: values.json,
+  };
+}
