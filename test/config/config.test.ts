@@ -79,6 +79,11 @@ describe('readConfig', () => {
         brokerCredentials: [],
         encryptionKeys: [],
         cluster: { kind: 'embedded', members: 1 },
+        backups: {
+          place: { kind: 'folder', folder: path.resolve('data', 'backups') },
+          graceMs: 30 * 86_400_000,
+          restoreAcross: 'space',
+        },
         compactionMs: 3_600_000,
         portal: { endpoints: [], listen: [], proxyProtocol: false },
       });
