@@ -33,6 +33,8 @@ export interface Tools {
   portalLogin?: PortalSettings['login'];
   /** What keeps the tenants of this cluster apart too little, for operators; undefined when nothing is known. */
   isolationGap(): Promise<string | undefined>;
+  /** Whether credentials name portals, which can hold applications off. */
+  hasPortals: boolean;
   /** Throws when none are made, or no encryption key is to be had. To be opened once; closed with the tools. */
   backups(): Backups;
   /** Throws when no encryption key is to be had; not every command needs one. */
@@ -81,6 +83,7 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     get seals() {
       return seals();
     },
+    hasPortals: config.portal !== undefined,
     backups: () => {
       if (config.backups === undefined) {
         throw new Error('No backups are made here. Set BACKUP_S3_URL or BACKUP_DIR as the broker has it.');

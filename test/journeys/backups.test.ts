@@ -196,6 +196,38 @@ describe('Backups of instances', () => {
     );
   });
 
+  it('are restored in place while applications go on: they wait, and lose nothing that came after', async function () {
+    this.timeout(60_000);
+    await broker.provision(instance);
+    const credentials = await bind(instance, 'b');
+    await put(
+      credentials,
+      Object.fromEntries(Array.from({ length: 3_000 }, (_, at) => [`k/${at}`, String(at)])),
+    );
+    const { backup_id } = await now();
+    await asTenant(credentials, async (client) => {
+      const accepted = await update(instance, { restore: { backup_id } });
+      const written: number[] = [];
+      let isOver = false;
+      const writing = (async () => {
+        for (let at = 0; !isOver; at += 1) {
+          await client.put(`new/${at}`).value('v');
+          written.push(at);
+        }
+      })();
+      assert.equal((await ended(instance, accepted.body.operation)).state, 'succeeded');
+      const count = written.length;
+      isOver = true;
+      await writing;
+      const found = await client.getAll().prefix('k/').keys();
+      assert.equal(found.length, 3_000);
+      // What was written after the end is there.
+      assert.equal(await client.get(`new/${written.at(-1)}`).string(), 'v');
+      assert.ok(count < 200, `${count} puts while it was restored`);
+      console.log(`      ${count} puts were answered before it was done`);
+    });
+  });
+
   it('are listed, verified, downloaded, printed and deleted by commands', async () => {
     await broker.provision(instance);
     const credentials = await bind(instance, 'b', { key_space: 'config' });

@@ -116,7 +116,7 @@ async function applyUpdate(
 /** The backup of its own that an instance is to be restored from; undefined when none is asked for. */
 async function sourceOf(
   { backups, tasks }: BrokerParts,
-  { parameters, acceptsIncomplete }: UpdateRequest,
+  { parameters, acceptsIncomplete, hasPortals }: UpdateRequest,
   instance: InstanceRecord,
 ): Promise<BackupSource | undefined> {
   const { restore } = parameters ?? {};
@@ -127,6 +127,11 @@ async function sourceOf(
   if (backups === undefined) {
     throw new InvalidRequest(
       'Bad parameters: restore needs backups, and this service broker makes none; leave it out.',
+    );
+  }
+  if (!hasPortals) {
+    throw new InvalidRequest(
+      'Bad parameters: restore needs portals, which hold applications off meanwhile, and this service broker runs without them; restore into a new instance.',
     );
   }
   if (!acceptsIncomplete) {

@@ -19,7 +19,7 @@ const TAKEN_WITHIN_MS = 30_000;
  * @returns the exit code
  */
 export async function restoreInto(
-  { records }: Tools,
+  { records, hasPortals }: Tools,
   source: BackupManifest,
   output: Output,
   { into = '', yes }: BackupOptions,
@@ -30,6 +30,13 @@ export async function restoreInto(
   }
   if (stored.value.state !== 'ready') {
     throw new Error(`The instance "${into}" is ${stored.value.state}. Wait for the end of that.`);
+  }
+  for await (const { value } of records.bindings(into)) {
+    if (!hasPortals && value.state === 'ready') {
+      throw new Error(
+        `The instance "${into}" has bindings, and there are no portals to hold applications off. Unbind them first.`,
+      );
+    }
   }
   const question = `Replace all keys of the instance ${into} by the backup ${source.backup_id} of ${source.created_at} with ${source.keys} keys?`;
   if (!yes && !(await output.confirm(question))) {

@@ -17,7 +17,7 @@ import { type Status, statuses } from './status.js';
 export interface Held {
   /** Called once, when the tenant is gone. */
   tenantGone(status: Status): void;
-  /** The instance's settings have changed, its whitelist perhaps. */
+  /** The instance's settings have changed: its whitelist perhaps, or whether it is held. */
   settingsChanged?(): void;
   /** The portal stops: what has no end of its own ends now. */
   draining?(): void;
@@ -66,6 +66,11 @@ export class ActiveTenant {
   allows(peer: string): boolean {
     this.#whitelist ??= whitelistOf(this.tenant);
     return this.#whitelist.allows(peer);
+  }
+
+  /** Whether its calls wait, see {@link InstanceSettings.isHeld}. */
+  get isHeld(): boolean {
+    return this.tenant.instance.settings.isHeld;
   }
 
   /** The budgets of its instance; by the quota that the directory knows now. */

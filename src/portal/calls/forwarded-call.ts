@@ -39,6 +39,8 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
   protected endAt = 0;
   #isOver = false;
   #isStarted = false;
+  /** Set while the instance is held. */
+  #heldBack: NodeJS.Timeout | undefined;
   #waiting: Waiting | undefined;
   #isRead = false;
   #choices = 0;
@@ -77,10 +79,20 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     this.#startedAt = performance.now();
     this.endAt = this.#startedAt + Math.min(this.inbound.timeoutMs ?? CALL_TIMEOUT_MS, CALL_TIMEOUT_MS);
     const refused = this.message === undefined ? statuses.oneMessage : this.admit(this.message);
-    if (refused === undefined) {
-      this.launch();
-    } else {
+    if (refused !== undefined) {
       this.finish(refused);
+    } else if (this.active.isHeld) {
+      this.#heldBack = setTimeout(() => this.finish(statuses.notSent), this.endAt - performance.now());
+    } else {
+      this.launch();
+    }
+  }
+
+  settingsChanged(): void {
+    if (this.#heldBack !== undefined && !this.active.isHeld) {
+      clearTimeout(this.#heldBack);
+      this.#heldBack = undefined;
+      this.launch();
     }
   }
 
@@ -244,6 +256,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
   /** Gives back everything that it holds. */
   #release(code: number): void {
     this.#isOver = true;
+    clearTimeout(this.#heldBack);
     if (this.#waiting !== undefined && !this.#isStarted) {
       this.parts.scheduler.cancel(this.active.flow, this.#waiting);
     }

@@ -19,6 +19,12 @@ export class KeepAlive extends StreamCall {
   readonly #outstanding: Outstanding[] = [];
   #isFull = false;
 
+  protected override readonly goesOnWhileHeld = true;
+
+  protected override instanceHeld(): void {
+    // Leases stay, and so must their signs of life.
+  }
+
   protected override request(rewritten: Buffer, found: Findings): void {
     if (!this.active.tenant.keySpace.ownsLeaseTag) {
       this.finish(statuses.noLeases);

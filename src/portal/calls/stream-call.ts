@@ -36,6 +36,8 @@ export abstract class StreamCall implements InboundHandlers, Held {
   readonly #startedAt = performance.now();
   /** Whether etcd has sent something: from then on a stream can't be opened again unseen. */
   protected hasAnswered = false;
+  /** Whether it reads and writes no keys. */
+  protected readonly goesOnWhileHeld: boolean = false;
 
   constructor(
     protected readonly parts: ForwardingParts,
@@ -52,6 +54,9 @@ export abstract class StreamCall implements InboundHandlers, Held {
     const denied = denialOf(tenant, this.call, found, 0);
     if (denied !== undefined) {
       return denied;
+    }
+    if (this.active.isHeld && !this.goesOnWhileHeld) {
+      return statuses.notSent;
     }
     const tooMany = gauges.acquire('streams');
     if (tooMany !== undefined) {
@@ -100,6 +105,17 @@ export abstract class StreamCall implements InboundHandlers, Held {
   onDrain(): void {
     this.#room?.give();
     this.#call?.resume();
+  }
+
+  settingsChanged(): void {
+    if (this.active.isHeld && !this.#isOver) {
+      this.instanceHeld();
+    }
+  }
+
+  /** The instance is held from now on. Clients open the stream again when they can. */
+  protected instanceHeld(): void {
+    this.finish(statuses.notSent);
   }
 
   tenantGone(status: Status): void {

@@ -1,4 +1,5 @@
 import type { Findings } from '../rewriter/findings.js';
+import { headerRevision } from '../upstream/answers.js';
 import { statuses } from './status.js';
 import { StreamCall } from './stream-call.js';
 import {
@@ -38,6 +39,8 @@ export class Watch extends StreamCall {
   /** Watches that the portal cancelled: etcd's answers to that are for nobody. */
   readonly #silenced = new Set<number>();
   #held = 0;
+  /** An answer of etcd's to a creation, for its header. */
+  #lastCreated: Buffer | undefined;
 
   protected override request(rewritten: Buffer, found: Findings): void {
     switch (found.watch) {
@@ -54,6 +57,23 @@ export class Watch extends StreamCall {
       case '':
         // etcd ignores it too.
         return;
+    }
+  }
+
+  /** What was seen is no beginning for what comes: each watch ends as one does whose revision was compacted. */
+  protected override instanceHeld(): void {
+    if (this.#creations.length > 0 || this.#lastCreated === undefined) {
+      // The order of answers would be lost.
+      super.instanceHeld();
+      return;
+    }
+    for (const watchId of this.#watches) {
+      if (!this.#silenced.has(watchId)) {
+        const revision = Math.max(this.parts.upstream.latestRevision, headerRevision(this.#lastCreated));
+        this.tell(compactedAnswer(this.#lastCreated, watchId, revision));
+        this.#silenced.add(watchId);
+        this.write(cancellation(watchId));
+      }
     }
   }
 
@@ -82,6 +102,10 @@ export class Watch extends StreamCall {
   }
 
   #create(rewritten: Buffer, { lowestRevision }: Findings): void {
+    if (this.active.isHeld) {
+      this.finish(statuses.notSent);
+      return;
+    }
     const refused = this.active.gauges.acquire('watches');
     if (refused !== undefined) {
       this.#creations.push({ rewritten, floor: 0, attempts: 0, answer: refusedCreation(refused.text) });
@@ -113,6 +137,7 @@ export class Watch extends StreamCall {
       this.#refused(stripped, creation);
     } else {
       this.#watches.add(watchId);
+      this.#keep(stripped);
       this.tell(stripped);
       if (creation.floor > 0) {
         this.tell(compactedAnswer(stripped, watchId, creation.floor));
@@ -121,6 +146,12 @@ export class Watch extends StreamCall {
       }
     }
     this.#answerOwn();
+  }
+
+  /** A copy that keeps no larger buffer alive. */
+  #keep(created: Buffer): void {
+    this.#lastCreated = Buffer.alloc(created.length);
+    created.copy(this.#lastCreated);
   }
 
   #answerOwn(): void {

@@ -101,15 +101,16 @@ export class Directory {
   #putInstance({ key, value, createRevision }: FeedEntry): void {
     const name = key.slice(keys.instances.length);
     const facts = this.#read(key, () => readInstance(value));
-    if (facts === undefined || !facts.isReady) {
+    if (facts === undefined || !(facts.isReady || facts.isHeld)) {
       this.#table.removeInstance(name);
       return;
     }
-    const { instanceId, deploymentId, parameters } = facts;
+    const { instanceId, deploymentId, isHeld, parameters } = facts;
     const settings = {
       instanceId,
       deploymentId,
       quotaBytes: this.parts.quotaOf(facts),
+      isHeld,
       whitelist: parameters.whitelist,
     };
     this.#table.putInstance(name, settings, createRevision);

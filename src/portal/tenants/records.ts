@@ -20,6 +20,8 @@ export interface InstanceFacts {
   deploymentId: string;
   planId: string;
   isReady: boolean;
+  /** A backup is being restored into it. */
+  isHeld: boolean;
   parameters: Readonly<Record<string, unknown>>;
 }
 
@@ -63,6 +65,7 @@ export function readInstance(value: Buffer): InstanceFacts {
     deploymentId: deployment_id,
     planId: plan_id,
     isReady: state === 'ready',
+    isHeld: state === 'restoring',
     parameters: parameters as Record<string, unknown>,
   };
 }

@@ -12,6 +12,8 @@ export interface InstanceSettings {
   readonly deploymentId: string;
   /** How many bytes of keys and values the instance may hold. */
   readonly quotaBytes: number;
+  /** A backup is being put in place of all that it holds: its tenants' calls wait. */
+  readonly isHeld: boolean;
   /** The parameter `whitelist` as it is in the record; undefined lets everybody in. */
   readonly whitelist: unknown;
 }

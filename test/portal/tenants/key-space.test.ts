@@ -42,6 +42,7 @@ describe('Key spaces', () => {
         instanceId: `instance-${instance}`,
         deploymentId: deploymentOf(instance),
         quotaBytes: 1,
+        isHeld: false,
         whitelist: undefined,
       };
       table.putInstance(`instance-${instance}`, settings, createRevision);

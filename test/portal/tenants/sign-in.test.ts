@@ -13,6 +13,7 @@ const instance = new Instance({
   instanceId: 'i',
   deploymentId: deploymentOf(1),
   quotaBytes: 1,
+  isHeld: false,
   whitelist: undefined,
 });
 const keySpace = new KeySpace(`/d/${deploymentOf(1)}/a/`, 1);
