@@ -4,7 +4,7 @@ import type { InstanceRecord } from '../broker/model.js';
 import type { BrokerLog, Seals, StreamKeys } from '../broker/ports.js';
 import type { TenantKeys } from '../cluster/tenant-keys.js';
 import type { EtcdClient } from '../etcd/client.js';
-import type { BackupRecords } from '../records/backup-records.js';
+import type { BackupRecords } from './backup-records.js';
 import { Cut, type CutProgress, RevisionCompacted } from './cut.js';
 import { type Contents, contentsOf, Fill, sameName } from './fill.js';
 import { readBackup } from './format/read.js';

@@ -96,6 +96,9 @@ export class BackupsOfInstances implements InstanceBackups {
   ): Promise<void> {
     const { backups } = this.parts;
     const operationId = instance.work?.operation_id as string;
+    if ((await backups.parts.tenantKeys.count(instance.deployment_id)) === 0) {
+      return;
+    }
     // A try before this one may have deleted already, after it had made its backup.
     const all = await backups.list(instance.instance_id);
     if (all.some(({ operation_id }) => operation_id === operationId)) {

@@ -1,6 +1,6 @@
 import type { BackupSettings } from '../config/backups.js';
 import { EtcdClient } from '../etcd/client.js';
-import { BackupRecords } from '../records/backup-records.js';
+import { BackupRecords } from './backup-records.js';
 import { Backups, type BackupsParts } from './backups.js';
 import { LONGEST_PAGE_BYTES } from './cut.js';
 import { FolderStore } from './stores/folder.js';

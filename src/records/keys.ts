@@ -82,7 +82,9 @@ export const keys = {
   backupsOf: (instanceId: string) => `${keys.backupIndex}${encodeId(instanceId)}/`,
   backup: (instanceId: string, deploymentId: string, backupId: string) =>
     `${keys.backupsOf(instanceId)}${deploymentId}/${backupId}`,
+  backupsUnderWay: `${ROOT}backups/under-way/`,
   backupUnderWay: (deploymentId: string) => `${ROOT}backups/under-way/${deploymentId}`,
+  backupPlaces: `${ROOT}backups/places/`,
   /** Who has one holds up no other backup by more than a few at a time. */
   backupPlace: (number: number) => `${ROOT}backups/places/${number}`,
   owner: (session: string) => `${ROOT}owners/${encodeId(session)}`,

@@ -64,12 +64,22 @@ describe('the validators of the plan Standard', () => {
     }
   });
 
-  it('take a whitelist for an instance, and nothing else', () => {
+  it('take a whitelist for an instance, and a backup', () => {
     for (const validator of [create, update]) {
       assert.deepEqual(validator({}), []);
       assert.deepEqual(validator({ whitelist: [{ ip: '192.0.2.0/24', description: 'office' }] }), []);
-      assert.deepEqual(validator({ size: 3 }), ['size is not known; known are: whitelist']);
     }
+    const backup_id = '0123456789abcdef01234567';
+    assert.deepEqual(create({ source_service_instance_id: 'i', backup_id }), []);
+    assert.deepEqual(update({ restore: { backup_id: 'latest' } }), []);
+    for (const bad of ['', 'x', backup_id.toUpperCase(), `${backup_id}0`, 'Latest']) {
+      assert.equal(create({ source_service_instance_id: 'i', backup_id: bad }).length, 1, bad);
+      assert.equal(update({ restore: { backup_id: bad } }).length, 1, bad);
+    }
+    assert.deepEqual(create({ size: 3 }), [
+      'size is not known; known are: source_service_instance_id, backup_id, whitelist',
+    ]);
+    assert.deepEqual(update({ size: 3 }), ['size is not known; known are: restore, whitelist']);
   });
 
   it('list at most ten problems, and say how many there are', () => {

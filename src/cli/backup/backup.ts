@@ -1,10 +1,11 @@
-import { open, rename, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Backups } from '../../backups/backups.js';
 import { restoredName } from '../../backups/backups.js';
 import { readBackup } from '../../backups/format/read.js';
 import type { BackupHeader, BackupRecord } from '../../backups/format/records.js';
 import { type BackupManifest, dataName } from '../../backups/manifest.js';
+import { recordsBytes, restoreRecords } from '../../backups/record-copies.js';
 import { StoreError } from '../../backups/stores/store.js';
 import { tidy } from '../../backups/tidy.js';
 import type { Output } from '../output.js';
@@ -39,6 +40,10 @@ export async function backup(
       return remove(backups, output, options);
     case 'restore':
       return restoreInto(tools, await found(backups, options), output, options);
+    case 'records':
+      return writeRecords(tools, output, options);
+    case 'restore-records':
+      return readRecords(tools, backups, output, options);
     case 'tidy': {
       const tidied = await tidy(backups);
       const { indexed, removed } = tidied;
@@ -172,6 +177,62 @@ async function download(backups: Backups, output: Output, options: BackupOptions
   return 0;
 }
 
+async function writeRecords(tools: Tools, output: Output, options: BackupOptions): Promise<number> {
+  const { client } = tools.cluster;
+  const time = new Date().toISOString().replace(/[:.]/g, '-');
+  const target = path.resolve(options.output ?? `records-${time}.backup`);
+  const { version } = await client.maintenance.status();
+  let count = 0;
+  const file = await open(target, 'wx', 0o600);
+  try {
+    const onEnd = ({ keys }: { keys: number }) => {
+      count = keys;
+    };
+    for await (const piece of recordsBytes(client, tools.seals, version, onEnd)) {
+      await file.appendFile(piece);
+    }
+    await file.sync();
+  } catch (error) {
+    await rm(target, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+  output.line(
+    output.json ? JSON.stringify({ file: target, records: count }) : `${target}: ${count} records, sealed`,
+  );
+  return 0;
+}
+
+async function readRecords(
+  tools: Tools,
+  backups: Backups,
+  output: Output,
+  options: BackupOptions,
+): Promise<number> {
+  // The index was lost with the cluster; the store knows.
+  await tidy(backups);
+  const newest = new Map<string, BackupManifest>();
+  for (const manifest of (await backups.list()).reverse()) {
+    newest.set(manifest.deployment_id, manifest);
+  }
+  const pieces = await openFile(options.file as string);
+  const restored = await restoreRecords(tools.cluster.client, tools.seals, pieces, (id) => newest.get(id));
+  output.line(
+    output.json
+      ? JSON.stringify(restored)
+      : `${restored.records} records are there again. ${restored.restoring} instances are being restored by the broker ("operations" shows how far), ${restored.empty} have no backup. Run "check --repair" to make roles and users again.`,
+  );
+  return 0;
+}
+
+async function openFile(name: string): Promise<AsyncIterable<Uint8Array>> {
+  const file = await open(name).catch((cause: Error) => {
+    throw new StoreError('not found', `${name} can not be read: ${cause.message}`, { cause });
+  });
+  return file.createReadStream({ highWaterMark: 256 * 1024 });
+}
+
 async function remove(backups: Backups, output: Output, options: BackupOptions): Promise<number> {
   const manifest = await found(backups, options);
   const { backup_id, kind, created_at, instance_id } = manifest;
@@ -207,10 +268,7 @@ async function readFrom(
   if (options.file === undefined) {
     return backups.read(await found(backups, options), onRecords);
   }
-  const file = await open(options.file).catch((cause: Error) => {
-    throw new StoreError('not found', `${options.file} can not be read: ${cause.message}`, { cause });
-  });
-  const pieces = file.createReadStream({ highWaterMark: 256 * 1024 });
+  const pieces = await openFile(options.file);
   const header = (_header: BackupHeader) => undefined;
   return readBackup(pieces, tools.seals, { header, records: onRecords });
 }

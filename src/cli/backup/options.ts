@@ -16,6 +16,11 @@ Looks after the backups of the broker whose settings are in the environment. Ins
   restore <instance> <backup>  puts a backup in place of all that another instance holds, after asking; a running
                                broker does it
                                  --into <instance> the instance that is filled; it must exist
+  records                      writes the broker's own records to a file, sealed: instances, bindings, their passwords
+                                 --output <file>   records-<time>.backup where not given
+  restore-records              puts such records into a cluster that has lost everything; the broker then restores the
+                               newest backup of each instance, and "check --repair" makes roles and users again
+                                 --file <file>
   tidy                         compares the store with the records, and removes what unfinished backups have left
 
   --file <file>                verify and export: a file that was downloaded, in place of <instance> <backup>
@@ -34,6 +39,8 @@ const COMMANDS = {
   export: [2, 2],
   delete: [2, 2],
   restore: [2, 2],
+  records: [0, 0],
+  'restore-records': [0, 0],
   tidy: [0, 0],
 } as const satisfies Record<string, readonly [least: number, most: number]>;
 type Command = keyof typeof COMMANDS;
@@ -72,8 +79,11 @@ export function backupOptions(args: readonly string[]): BackupOptions | undefine
   }
   const name = command as Command;
   const isOfFile = values.file !== undefined;
-  if (isOfFile && name !== 'verify' && name !== 'export') {
-    throw new Error('--file belongs to verify and export.');
+  if (isOfFile && !['verify', 'export', 'restore-records'].includes(name)) {
+    throw new Error('--file belongs to verify, export and restore-records.');
+  }
+  if (!isOfFile && name === 'restore-records') {
+    throw new Error('--file is missing: which records are to be restored?');
   }
   const [least, most] = isOfFile ? [0, 0] : COMMANDS[name];
   if (rest.length < least) {
@@ -95,8 +105,8 @@ export function backupOptions(args: readonly string[]): BackupOptions | undefine
         : '--into belongs to restore.',
     );
   }
-  if (values.output !== undefined && name !== 'download') {
-    throw new Error('--output belongs to download.');
+  if (values.output !== undefined && name !== 'download' && name !== 'records') {
+    throw new Error('--output belongs to download and records.');
   }
   return {
     command: name,

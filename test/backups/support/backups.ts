@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { BackupRecords } from '../../../src/backups/backup-records.js';
 import { Backups } from '../../../src/backups/backups.js';
 import { LONGEST_PAGE_BYTES } from '../../../src/backups/cut.js';
 import type { BackupStore } from '../../../src/backups/stores/store.js';
@@ -6,7 +7,6 @@ import { TenantKeys } from '../../../src/cluster/tenant-keys.js';
 import { encryptionKey, Sealer } from '../../../src/credentials/seal.js';
 import { Secret } from '../../../src/credentials/secret.js';
 import { EtcdClient } from '../../../src/etcd/client.js';
-import { BackupRecords } from '../../../src/records/backup-records.js';
 
 const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 

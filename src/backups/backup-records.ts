@@ -1,8 +1,8 @@
-import type { BackupManifest } from '../backups/manifest.js';
 import { type EtcdClient, within } from '../etcd/client.js';
 import { grantLease, keepAlive } from '../etcd/leases.js';
 import { pagedRange, rangeOfPrefix } from '../etcd/ranges.js';
-import { keys } from './keys.js';
+import { keys } from '../records/keys.js';
+import type { BackupManifest } from './manifest.js';
 
 const PAGE = 500;
 /** At most so many backups are made at the same time for a cluster. */
