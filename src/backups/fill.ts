@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { ICompare } from 'etcd3';
-import { Overtaken } from '../broker/errors.js';
+import { Overtaken } from '../broker/restore-errors.js';
 import { keySpacePrefix } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { isEtcdError } from '../etcd/errors.js';

@@ -1,6 +1,7 @@
-import { RestoreImpossible, SealError } from '../broker/errors.js';
+import { SealError } from '../broker/errors.js';
 import type { BackupSource, InstanceRecord, Stored } from '../broker/model.js';
 import type { BeforeStep, InstanceBackups } from '../broker/ports.js';
+import { RestoreImpossible } from '../broker/restore-errors.js';
 import type { Catalog } from '../catalog/types.js';
 import { keys } from '../records/keys.js';
 import type { Backups } from './backups.js';

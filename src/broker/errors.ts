@@ -84,14 +84,6 @@ export class SessionLost extends Unavailable {
 /** The key that sealed a text is not among those configured, or the text was changed. */
 export class SealError extends BrokerError {}
 
-/** An instance's record is another's to change by now. */
-export class Overtaken extends Error {
-  override readonly name = 'Overtaken';
-}
-
-/** A backup can't be restored, and trying again changes nothing. The message says why, to users. */
-export class RestoreImpossible extends BrokerError {}
-
 /** The operation goes on, but the platform's patience would end first. */
 export class StillInProgress extends BrokerError {}
 

@@ -1,5 +1,5 @@
 import type { ICompare, IRangeRequest, IRangeResponse } from 'etcd3';
-import { Overtaken } from '../broker/errors.js';
+import { Overtaken } from '../broker/restore-errors.js';
 import { deploymentPrefix } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { type KeyRange, keyAfter, rangeOfPrefix } from '../etcd/ranges.js';

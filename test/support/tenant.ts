@@ -86,8 +86,8 @@ export async function inventory({ auth, kv }: EtcdClient): Promise<Inventory> {
     await kv.range({ key: Buffer.from([0]), range_end: Buffer.from([0]), keys_only: true }),
   ];
   const keys = kvs.map(({ key }) => key.toString('utf8'));
-  // Finished operations and marks of deletions stay for a day, and a replica says all the time that it lives.
-  const passing = /^\/_broker\/v1\/(operations|owners|probe|gone|key-check)/;
+  // Finished operations, marks of deletions and backups stay for a while, and a replica says all the time that it lives.
+  const passing = /^\/_broker\/v1\/(operations|owners|probe|gone|key-check|backups)/;
   return { users: users.sort(), roles: roles.sort(), keys: keys.filter((key) => !passing.test(key)).sort() };
 }
 

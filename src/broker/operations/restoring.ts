@@ -1,6 +1,6 @@
-import { Overtaken, RestoreImpossible } from '../errors.js';
 import type { InstanceRecord, OperationRecord, Stored } from '../model.js';
 import type { BeforeStep, BrokerLog, InstanceBackups, Records } from '../ports.js';
+import { Overtaken, RestoreImpossible } from '../restore-errors.js';
 import type { StepOutcome } from './binding-steps.js';
 import { finish, operationOf } from './operations.js';
 
