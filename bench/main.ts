@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { availableEtcds } from '../test/support/etcd-versions.js';
+import { benchBackups } from './backups/main.js';
 import { BareCluster } from './bare-cluster.js';
 import { type BindTimes, growth, manyAtOnce, oneAtATime, timeBinds } from './binds.js';
 import { BrokerProcess } from './broker-process.js';
@@ -208,5 +209,11 @@ function say(line: string): void {
   console.error(line);
 }
 
-await (subject === 'portal' ? benchPortal(options) : main());
+const subjects = { portal: () => benchPortal(options), backups: () => benchBackups(options) };
+if (subject !== undefined && !Object.hasOwn(subjects, subject)) {
+  throw new Error(
+    `There is no benchmark "${subject}"; there are ${Object.keys(subjects).join(' and ')}, and the broker's without a name.`,
+  );
+}
+await (subject === undefined ? main() : subjects[subject as keyof typeof subjects]());
 process.exit();

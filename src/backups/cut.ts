@@ -2,18 +2,22 @@ import type { IKeyValue, IRangeResponse } from 'etcd3';
 import { deploymentPrefix, judgeKey } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
-import { keyAfter, rangeOfPrefix } from '../etcd/ranges.js';
+import { type KeyRange, keyAfter, rangeOfPrefix } from '../etcd/ranges.js';
+import { sleep } from '../timing.js';
 import type { BackupRecord } from './format/records.js';
 import { LeaseIds } from './lease-ids.js';
 
 /** The first page is small, since nothing is known yet of how long a tenant's values are. */
 const FIRST_PAGE = 500;
 /** Whatever the limit, etcd counts all that is left of the range: so a page is as large as memory allows. */
-const LARGEST_PAGE = 50_000;
+const LARGEST_PAGE = 20_000;
+/** So many pages are read ahead of the one that is written. */
+const AHEAD = 1;
 /** The values of a page are to take about this much, in bytes. */
 const PAGE_BYTES = 4 << 20;
 /** A page that turns out longer is not read: the next try asks for fewer keys. */
 export const LONGEST_PAGE_BYTES = 16 << 20;
+const LONGEST_REST_MS = 5_000;
 /** So many leases are asked for at a time. */
 const LEASES_AT_ONCE = 16;
 
@@ -35,47 +39,69 @@ export class Cut {
   /** Known when the first page has come. */
   revision = '';
   progress: CutProgress = { keys: 0, of: 0 };
+  readonly #range: KeyRange;
   #limit = FIRST_PAGE;
+  #tookMs = 0;
 
-  /** @param client takes answers of {@link LONGEST_PAGE_BYTES} and no longer ones */
+  /**
+   * @param client takes answers of {@link LONGEST_PAGE_BYTES} and no longer ones
+   * @param restFactor it rests so many times as long as a page took before it asks for the next, so that others hardly
+   * notice
+   */
   constructor(
     readonly client: EtcdClient,
     readonly deploymentId: string,
     readonly signal?: AbortSignal,
-  ) {}
+    readonly restFactor = 0,
+  ) {
+    this.#range = rangeOfPrefix(deploymentPrefix(deploymentId));
+  }
 
   /** @throws RevisionCompacted, EtcdError, and the signal's reason */
   async *pages(): AsyncGenerator<BackupRecord[]> {
     const keySpaces = new KeySpaces(this.client, await this.#leasesWithoutKeys());
-    const range = rangeOfPrefix(deploymentPrefix(this.deploymentId));
-    let next: Promise<IRangeResponse> | undefined = this.#page(range.key, range.range_end);
-    let isFirst = true;
-    while (next !== undefined) {
-      const page: IRangeResponse = await next;
-      const { header, kvs, more, count } = page;
-      if (isFirst) {
-        this.revision = header.revision;
-        this.progress = { keys: 0, of: Number(count) };
-        isFirst = false;
+    // What is asked for comes while the pages before it are written.
+    const asked: Promise<IRangeResponse | undefined>[] = [this.#first()];
+    for (;;) {
+      while (asked.length <= AHEAD) {
+        const after = (asked.at(-1) as Promise<IRangeResponse | undefined>).then((page) => this.#after(page));
+        after.catch(() => undefined); // it is told when it is waited for
+        asked.push(after);
       }
-      const last = kvs.at(-1);
-      // The next page comes while this one is written.
-      next = more && last !== undefined ? this.#page(keyAfter(last.key), range.range_end) : undefined;
-      next?.catch(() => undefined); // it is told when it is waited for
-      this.progress = { ...this.progress, keys: this.progress.keys + kvs.length };
-      yield await keySpaces.recordsOf(kvs);
+      const page = await (asked.shift() as Promise<IRangeResponse | undefined>);
+      if (page === undefined) {
+        return;
+      }
+      this.progress = { ...this.progress, keys: this.progress.keys + page.kvs.length };
+      yield await keySpaces.recordsOf(page.kvs);
     }
   }
 
-  async #page(key: Buffer, range_end: Buffer): Promise<IRangeResponse> {
+  async #first(): Promise<IRangeResponse> {
+    const page = await this.#page(this.#range.key);
+    this.revision = page.header.revision;
+    this.progress = { keys: 0, of: Number(page.count) };
+    return page;
+  }
+
+  /** @returns undefined when a page was the last */
+  async #after(page: IRangeResponse | undefined): Promise<IRangeResponse | undefined> {
+    const last = page?.more ? page.kvs.at(-1) : undefined;
+    return last && this.#page(keyAfter(last.key));
+  }
+
+  async #page(key: Buffer): Promise<IRangeResponse> {
     for (;;) {
+      await this.#rest();
       this.signal?.throwIfAborted();
-      const request = { key, range_end, limit: this.#limit };
+      const request = { ...this.#range, key, limit: this.#limit };
+      const askedAt = performance.now();
       try {
         const page = await this.client.kv.range(
           this.revision === '' ? request : { ...request, revision: this.revision },
         );
         this.#adapt(page.kvs);
+        this.#tookMs = performance.now() - askedAt;
         return page;
       } catch (error) {
         if (isTooLong(error) && this.#limit > 1) {
@@ -86,6 +112,12 @@ export class Cut {
           ? new RevisionCompacted('The history was compacted', { cause: error })
           : error;
       }
+    }
+  }
+
+  async #rest(): Promise<void> {
+    if (this.restFactor > 0 && this.#tookMs > 0) {
+      await sleep(Math.min(this.#tookMs * this.restFactor, LONGEST_REST_MS), this.signal);
     }
   }
 

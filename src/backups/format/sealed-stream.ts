@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { BackupDamaged } from './records.js';
 
 /** So much is sealed at a time, in bytes. */
-export const CHUNK_BYTES = 64 * 1024;
+export const CHUNK_BYTES = 256 * 1024;
 const LENGTH_BYTES = 4;
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
@@ -19,27 +19,28 @@ export async function* seal(
   key: Buffer,
   about: Buffer,
 ): AsyncGenerator<Buffer> {
-  let waiting: Uint8Array[] = [];
-  let length = 0;
+  let rest: Uint8Array = new Uint8Array(0);
   let number = 0;
   for await (const piece of pieces) {
-    waiting.push(piece);
-    length += piece.length;
+    const sealed: Buffer[] = [];
+    let at = 0;
     // One chunk stays behind, since the last one is marked.
-    if (length > CHUNK_BYTES) {
-      const all = Buffer.concat(waiting, length);
-      const sealed: Buffer[] = [];
-      let at = 0;
-      while (all.length - at > CHUNK_BYTES) {
-        sealed.push(...sealChunk(all.subarray(at, at + CHUNK_BYTES), key, about, number++, false));
-        at += CHUNK_BYTES;
+    if (rest.length > 0 && rest.length + piece.length > CHUNK_BYTES) {
+      at = CHUNK_BYTES - rest.length;
+      sealed.push(...sealChunk([rest, piece.subarray(0, at)], key, about, number++, false));
+      rest = rest.subarray(rest.length);
+    }
+    if (rest.length === 0) {
+      for (; piece.length - at > CHUNK_BYTES; at += CHUNK_BYTES) {
+        sealed.push(...sealChunk([piece.subarray(at, at + CHUNK_BYTES)], key, about, number++, false));
       }
-      waiting = [all.subarray(at)];
-      length = all.length - at;
+    }
+    rest = rest.length === 0 ? piece.subarray(at) : Buffer.concat([rest, piece]);
+    if (sealed.length > 0) {
       yield Buffer.concat(sealed);
     }
   }
-  yield Buffer.concat(sealChunk(Buffer.concat(waiting, length), key, about, number, true));
+  yield Buffer.concat(sealChunk([rest], key, about, number, true));
 }
 
 /**
@@ -81,11 +82,19 @@ export async function* open(
   }
 }
 
-function sealChunk(chunk: Buffer, key: Buffer, about: Buffer, number: number, isLast: boolean): Buffer[] {
+/** @param parts of the chunk, in order */
+function sealChunk(
+  parts: readonly Uint8Array[],
+  key: Buffer,
+  about: Buffer,
+  number: number,
+  isLast: boolean,
+): Buffer[] {
   const cipher = createCipheriv('aes-256-gcm', key, nonceOf(number, isLast)).setAAD(about);
-  const sealed = [cipher.update(chunk), cipher.final()];
+  const sealed = [...parts.map((part) => cipher.update(part)), cipher.final()];
+  const bytes = parts.reduce((sum, part) => sum + part.length, 0);
   const length = Buffer.alloc(LENGTH_BYTES);
-  length.writeUInt32BE((chunk.length | (isLast ? 0x80000000 : 0)) >>> 0);
+  length.writeUInt32BE((bytes | (isLast ? 0x80000000 : 0)) >>> 0);
   return [length, ...sealed, cipher.getAuthTag()];
 }
 

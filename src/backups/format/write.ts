@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { Readable } from 'node:stream';
 import type { StreamKeys } from '../../broker/ports.js';
-import { COMPRESSION, compressor } from './compression.js';
+import { COMPRESSION, compress } from './compression.js';
 import { frameLength, headerFrame, trailerFrame, writeFrame } from './frames.js';
 import { SALT_BYTES, writePreamble } from './preamble.js';
 import type { BackupCounts, BackupHeader, BackupRecord, BackupTrailer } from './records.js';
@@ -49,15 +48,12 @@ export async function* backupBytes(
   const salt = randomBytes(SALT_BYTES);
   const preamble = writePreamble({ compression: COMPRESSION, keyId: keys.newestKeyId, salt });
   yield preamble;
-  const compressed = compressor(COMPRESSION);
-  const frames = Readable.from(framesOf(header, pages, onEnd), { objectMode: false, highWaterMark: 1 });
-  frames.on('error', (error) => compressed.destroy(error));
-  frames.pipe(compressed);
-  try {
-    yield* seal(compressed, keys.derive(KEY_PURPOSE, salt), preamble);
-  } finally {
-    frames.destroy();
-    compressed.destroy();
+  yield* seal(compressed(framesOf(header, pages, onEnd)), keys.derive(KEY_PURPOSE, salt), preamble);
+}
+
+async function* compressed(frames: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const piece of frames) {
+    yield await compress(piece);
   }
 }
 
