@@ -132,6 +132,12 @@ async function runBackup(args: string[]): Promise<number> {
     process.stdout.write(BACKUP_HELP);
     return 0;
   }
+  if (options.command === 'import') {
+    const { importKeys } = await import('./cli/backup/import.js');
+    const { file = '', endpoints = '', prefix = '', user, ca, keySpace } = options;
+    const more = { ...(user && { user }), ...(ca && { ca }), ...(keySpace && { keySpace }) };
+    return importKeys({ file, endpoints, prefix, ...more }, terminal(options.json)).catch(failed);
+  }
   const { backup } = await import('./cli/backup/backup.js');
   const { openTools } = await import('./cli/tools.js');
   const write = (text: string) =>

@@ -34,14 +34,14 @@ const sets = (quick: boolean): DataSet[] => [
     deployment: '1'.repeat(24),
     keys: quick ? 100_000 : 1_000_000,
     valueBytes: 20,
-    page: 20_000,
+    page: 10_000,
   },
   {
     name: 'values of 256 KB',
     deployment: '2'.repeat(24),
     keys: quick ? 400 : 4_096,
     valueBytes: 256 << 10,
-    page: 16,
+    page: 4,
   },
 ];
 

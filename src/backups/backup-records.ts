@@ -5,11 +5,19 @@ import { keys } from '../records/keys.js';
 import type { BackupManifest } from './manifest.js';
 
 const PAGE = 500;
-/** At most so many backups are made at the same time for a cluster. */
-const SLOTS = 2;
+/** At most so many backups by the schedule are made at the same time. */
+const PLACES = [0, 1].map((number) => Buffer.from(keys.backupPlace(number)));
 const CLAIM_TTL_SECONDS = 20;
-const CLAIM_BEAT_MS = 5_000;
+const CLAIM_BEAT_MS = 2_000;
 const CALL_TIMEOUT_MS = 4_000;
+
+/** Another backup of the instance is being made, or as many as may be. */
+export class BackupUnderWay extends Error {
+  override readonly name = 'BackupUnderWay';
+}
+
+/** How much a backup is waited for. */
+export type Urgency = 'scheduled' | 'asked for' | 'last';
 
 /** The right to make a backup of a deployment now, while nobody else does. */
 export interface BackupClaim {
@@ -53,47 +61,55 @@ export class BackupRecords {
   }
 
   /**
-   * @param isUrgent whether it goes before the schedule's, without one of their places
-   * @returns undefined when a backup of the deployment is being made, or as many as may be
+   * @param urgency `scheduled` needs one of the places and stands back; `asked for` takes the place of a scheduled one,
+   * which ends; `last` takes anybody's
+   * @returns undefined when a backup of the deployment is being made that it does not replace, or as many as may be
    */
-  async claim(deploymentId: string, isUrgent = false): Promise<BackupClaim | undefined> {
+  async claim(deploymentId: string, urgency: Urgency): Promise<BackupClaim | undefined> {
     const lease = await grantLease(this.client, CLAIM_TTL_SECONDS, within(CALL_TIMEOUT_MS));
-    const name = keys.backupUnderWay(deploymentId);
-    const places = isUrgent
-      ? [undefined]
-      : Array.from({ length: SLOTS }, (_, number) => keys.backupPlace(number));
-    for (const place of places) {
-      const taken = place === undefined ? [name] : [name, place];
-      const { succeeded } = await this.client.kv.txn({
-        compare: taken.map((key) => ({
-          key: Buffer.from(key),
-          target: 'Create',
-          result: 'Equal',
-          create_revision: '0',
-        })),
-        success: taken.map((key) => ({
-          request_put: { key: Buffer.from(key), value: Buffer.from('{}'), lease },
-        })),
-        failure: [],
-      });
-      if (succeeded) {
-        return this.#hold(lease);
+    const name = Buffer.from(keys.backupUnderWay(deploymentId));
+    const { kvs } = await this.client.kv.range({ key: name });
+    const [other] = kvs;
+    const isReplaced =
+      urgency === 'last' || (urgency === 'asked for' && other?.value.toString('latin1') === 'scheduled');
+    if (other === undefined || isReplaced) {
+      const places = urgency === 'scheduled' ? PLACES : [undefined];
+      for (const place of places) {
+        const put = (key: Buffer) => ({ request_put: { key, value: Buffer.from(urgency, 'latin1'), lease } });
+        const { succeeded, header } = await this.client.kv.txn({
+          compare: [
+            { key: name, target: 'Mod', result: 'Equal', mod_revision: other?.mod_revision ?? '0' },
+            ...(place === undefined
+              ? []
+              : [{ key: place, target: 'Create', result: 'Equal', create_revision: '0' } as const]),
+          ],
+          success: [put(name), ...(place === undefined ? [] : [put(place)])],
+          failure: [],
+        });
+        if (succeeded) {
+          return this.#hold(name, header.revision, lease);
+        }
       }
     }
     await this.client.lease.leaseRevoke({ ID: lease });
     return undefined;
   }
 
-  #hold(lease: string): BackupClaim {
+  #hold(name: Buffer, revision: string, lease: string): BackupClaim {
     const lost = new AbortController();
     let heardAt = performance.now();
+    const beat = async () => {
+      const [ttl, { kvs }] = await Promise.all([
+        keepAlive(this.client, lease, within(CALL_TIMEOUT_MS)),
+        this.client.kv.range({ key: name }, within(CALL_TIMEOUT_MS)),
+      ]);
+      if (ttl <= 0 || kvs[0]?.mod_revision !== revision) {
+        lost.abort(new BackupUnderWay('Another backup of the instance has taken the place of this one.'));
+      }
+      heardAt = performance.now();
+    };
     const timer = setInterval(() => {
-      keepAlive(this.client, lease, within(CALL_TIMEOUT_MS)).then(
-        (ttl) => {
-          heardAt = ttl > 0 ? performance.now() : Number.NEGATIVE_INFINITY;
-        },
-        () => undefined, // the time since the last answer tells
-      );
+      beat().catch(() => undefined); // the time since the last answer tells
       if (performance.now() - heardAt > CLAIM_TTL_SECONDS * 1_000) {
         lost.abort(new Error('etcd was not heard of for so long that the backup is given up'));
       }

@@ -4,7 +4,7 @@ import type { InstanceRecord } from '../broker/model.js';
 import type { BrokerLog, Seals, StreamKeys } from '../broker/ports.js';
 import type { TenantKeys } from '../cluster/tenant-keys.js';
 import type { EtcdClient } from '../etcd/client.js';
-import type { BackupRecords } from './backup-records.js';
+import { type BackupRecords, BackupUnderWay, type Urgency } from './backup-records.js';
 import { Cut, type CutProgress, RevisionCompacted } from './cut.js';
 import { type Contents, contentsOf, Fill, sameName } from './fill.js';
 import { readBackup } from './format/read.js';
@@ -22,8 +22,15 @@ import type { BackupStore } from './stores/store.js';
 
 /** So often a backup begins again when etcd compacts the history that it reads. */
 const MOST_CUTS = 5;
-/** Nobody waits for these, so they leave nine tenths of the time to others. */
-const SCHEDULED: ReadonlySet<BackupKind> = new Set<BackupKind>(['daily', 'weekly', 'monthly']);
+const URGENCY: Readonly<Record<BackupKind, Urgency>> = {
+  daily: 'scheduled',
+  weekly: 'scheduled',
+  monthly: 'scheduled',
+  on_demand: 'asked for',
+  before_restore: 'asked for',
+  final: 'last',
+};
+/** Nobody waits for those by the schedule, so they leave nine tenths of the time to others. */
 const REST_FACTOR = 9;
 
 export interface BackupsParts {
@@ -50,11 +57,8 @@ export interface TakeOptions {
   signal?: AbortSignal;
   onProgress?: OnProgress;
   operationId?: string;
-}
-
-/** Another backup of the instance is being made. */
-export class BackupUnderWay extends Error {
-  override readonly name = 'BackupUnderWay';
+  /** Asked once nobody else can make one; without a yes none is made. */
+  isWanted?: () => Promise<boolean>;
 }
 
 /** Makes backups of instances, finds them and restores them. */
@@ -68,14 +72,16 @@ export class Backups {
   async take(
     instance: BackedUp,
     kind: BackupKind,
-    { signal, onProgress, operationId }: TakeOptions = {},
+    { signal, onProgress, operationId, isWanted = async () => true }: TakeOptions = {},
   ): Promise<BackupManifest> {
-    const isUrgent = kind === 'on_demand' || kind === 'final' || kind === 'before_restore';
-    const claim = await this.parts.records.claim(instance.deployment_id, isUrgent);
+    const claim = await this.parts.records.claim(instance.deployment_id, URGENCY[kind]);
     if (claim === undefined) {
       throw new BackupUnderWay('Other backups are being made. Try again when they are there.');
     }
     try {
+      if (!(await isWanted())) {
+        throw new BackupUnderWay('It has been made meanwhile.');
+      }
       const ended = signal === undefined ? claim.signal : AbortSignal.any([signal, claim.signal]);
       return await this.#take(
         instance,
@@ -99,7 +105,7 @@ export class Backups {
     const backup_id = newBackupId();
     const started = { created_at: new Date().toISOString(), etcd_version: await this.parts.etcdVersion() };
     for (let attempt = 1; ; attempt += 1) {
-      const rest = SCHEDULED.has(why.kind) ? REST_FACTOR : 0;
+      const rest = URGENCY[why.kind] === 'scheduled' ? REST_FACTOR : 0;
       const cut = new Cut(this.parts.client, deployment_id, signal, rest);
       const header = (): BackupHeader => ({
         format: 1,

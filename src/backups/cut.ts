@@ -10,11 +10,11 @@ import { LeaseIds } from './lease-ids.js';
 /** The first page is small, since nothing is known yet of how long a tenant's values are. */
 const FIRST_PAGE = 500;
 /** Whatever the limit, etcd counts all that is left of the range: so a page is as large as memory allows. */
-const LARGEST_PAGE = 20_000;
+const LARGEST_PAGE = 10_000;
 /** So many pages are read ahead of the one that is written. */
 const AHEAD = 1;
 /** The values of a page are to take about this much, in bytes. */
-const PAGE_BYTES = 4 << 20;
+const PAGE_BYTES = 1 << 20;
 /** A page that turns out longer is not read: the next try asks for fewer keys. */
 export const LONGEST_PAGE_BYTES = 16 << 20;
 const LONGEST_REST_MS = 5_000;

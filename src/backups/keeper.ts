@@ -1,7 +1,8 @@
 import type { InstanceRecord, Stored } from '../broker/model.js';
 import type { BrokerLog, OnMalformed } from '../broker/ports.js';
 import { Periodic } from '../periodic.js';
-import { type Backups, BackupUnderWay } from './backups.js';
+import { BackupUnderWay } from './backup-records.js';
+import type { Backups } from './backups.js';
 import type { BackupManifest } from './manifest.js';
 import { dueKind, outdated } from './schedule.js';
 import { tidy } from './tidy.js';
@@ -97,12 +98,24 @@ export class BackupKeeper {
     if (instance.state !== 'ready' || !hasBackups(instance)) {
       return;
     }
-    const kind = dueKind(instance.deployment_id, existing, Date.parse(instance.created_at), now);
+    const { deployment_id, instance_id, created_at } = instance;
+    const due = (made: readonly BackupManifest[]) =>
+      dueKind(
+        deployment_id,
+        made.filter((one) => one.deployment_id === deployment_id),
+        Date.parse(created_at),
+        now,
+      );
+    const kind = due(existing);
     if (kind === undefined) {
       return;
     }
     try {
-      await backups.take(instance, kind, stopping === undefined ? {} : { signal: stopping });
+      await backups.take(instance, kind, {
+        ...(stopping && { signal: stopping }),
+        // Another replica may have made it since the list was read.
+        isWanted: async () => due(await backups.list(instance_id)) === kind,
+      });
       observe('made');
     } catch (error) {
       stopping?.throwIfAborted();
@@ -111,8 +124,10 @@ export class BackupKeeper {
       }
       // One instance that fails must not keep the others waiting.
       observe('failed');
-      const { deployment_id: deployment } = instance;
-      log.error({ deployment, kind, reason: (error as Error).message }, 'A backup failed; it is tried again');
+      log.error(
+        { deployment: deployment_id, kind, reason: (error as Error).message },
+        'A backup failed; it is tried again',
+      );
     }
   }
 

@@ -95,6 +95,8 @@ export interface Records {
   sessionLives(owner: string): Promise<boolean>;
   /** The names of all roles and users that records of a cluster speak of. */
   recordedNames(cluster: string): Promise<ReadonlySet<string>>;
+  /** How many bytes of keys and values a deployment held when portals counted last; undefined when none has. */
+  storedBytes(deploymentId: string): Promise<number | undefined>;
   /** When the next binding is due to expire, by the cluster's clock in milliseconds; undefined when none is to. */
   nextDue(): Promise<number | undefined>;
   /** Bindings whose time is up by the cluster's clock. */

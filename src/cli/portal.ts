@@ -1,4 +1,5 @@
 import { createServer, type Server } from 'node:http';
+import { unitsOf } from '../broker/units.js';
 import { loadCatalog } from '../catalog/catalog.js';
 import { type ExternalCluster, type PortalSettings, readConfig } from '../config/config.js';
 import { Sealer } from '../credentials/seal.js';
@@ -47,7 +48,7 @@ export async function runPortal(env: NodeJS.ProcessEnv, say: (line: string) => v
       seals,
       endpoints: settings.endpoints,
       self,
-      quotaOf: ({ planId }) => quotas.get(planId) ?? DEFAULT_QUOTA,
+      quotaOf: ({ planId, parameters }) => (quotas.get(planId) ?? DEFAULT_QUOTA) * unitsOf(parameters),
       defaultQuota: DEFAULT_QUOTA,
       ...(listen.host === undefined ? {} : { host: listen.host }),
       port: listen.port,

@@ -1,5 +1,7 @@
 /** The entry of a worker thread that runs one portal. It loads everything, waits for its job, and serves. */
+
 import { parentPort } from 'node:worker_threads';
+import { unitsOf } from '../broker/units.js';
 import { Sealer } from '../credentials/seal.js';
 import { Secret } from '../credentials/secret.js';
 import { openLog } from '../observability/log.js';
@@ -49,7 +51,7 @@ async function run(job: PortalJob, counts: Int32Array): Promise<RunningPortal> {
     seals: new Sealer(job.encryptionKeys.map(({ id, key }) => ({ id, key: new Secret(key) }))),
     endpoints: job.endpoints,
     self: job.self,
-    quotaOf: ({ planId }) => quotaByPlan.get(planId) ?? defaultQuota,
+    quotaOf: ({ planId, parameters }) => (quotaByPlan.get(planId) ?? defaultQuota) * unitsOf(parameters),
     defaultQuota,
     ...(job.host === undefined ? {} : { host: job.host }),
     port: job.port,

@@ -135,6 +135,13 @@ export class RecordStore implements Records {
     return names;
   }
 
+  async storedBytes(deploymentId: string): Promise<number | undefined> {
+    const { kvs } = await this.connection.kv.range({ key: Buffer.from(keys.portalScan(deploymentId)) });
+    // As `portal/limits/share-records.ts` writes it: a revision and the bytes.
+    const bytes = Number.parseInt(kvs[0]?.value.toString('latin1').split(' ')[1] ?? '', 10);
+    return Number.isNaN(bytes) ? undefined : bytes;
+  }
+
   async nextDue(): Promise<number | undefined> {
     const range = { ...rangeOfPrefix(keys.expiring), limit: 1, keys_only: true };
     const [first] = (await this.connection.kv.range(range)).kvs;

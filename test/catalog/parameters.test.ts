@@ -69,6 +69,10 @@ describe('the validators of the plan Standard', () => {
       assert.deepEqual(validator({}), []);
       assert.deepEqual(validator({ whitelist: [{ ip: '192.0.2.0/24', description: 'office' }] }), []);
     }
+    assert.deepEqual(create({ units: 64 }), []);
+    for (const units of [0, 65, 1.5, '2', null]) {
+      assert.equal(create({ units }).length, 1, String(units));
+    }
     const backup_id = '0123456789abcdef01234567';
     assert.deepEqual(create({ source_service_instance_id: 'i', backup_id }), []);
     assert.deepEqual(update({ restore: { backup_id: 'latest' } }), []);
@@ -77,9 +81,9 @@ describe('the validators of the plan Standard', () => {
       assert.equal(update({ restore: { backup_id: bad } }).length, 1, bad);
     }
     assert.deepEqual(create({ size: 3 }), [
-      'size is not known; known are: source_service_instance_id, backup_id, whitelist',
+      'size is not known; known are: units, source_service_instance_id, backup_id, whitelist',
     ]);
-    assert.deepEqual(update({ size: 3 }), ['size is not known; known are: restore, whitelist']);
+    assert.deepEqual(update({ size: 3 }), ['size is not known; known are: units, restore, whitelist']);
   });
 
   it('list at most ten problems, and say how many there are', () => {

@@ -258,6 +258,18 @@ describe('Backups of instances', () => {
       /key space "config": 2 keys\nThe backup is whole: 2 keys/,
     );
     assert.equal((await run('export', '--file', file)).stdout, exported);
+    await writeFile(path.join(broker.dataDir, 'keys.jsonl'), exported);
+    await broker.provision(`${instance}-imported`);
+    const other = await bind(`${instance}-imported`, 'b');
+    await writeFile(path.join(broker.dataDir, 'ca.pem'), Buffer.from(other.ca_certificate_base64, 'base64'));
+    const imported = await run(
+      'import',
+      ...['--file', path.join(broker.dataDir, 'keys.jsonl'), '--endpoints', new URL(other.uri).origin],
+      ...['--user', `${other.username}:${other.password}`, '--ca', path.join(broker.dataDir, 'ca.pem')],
+      ...['--prefix', 'copied/', '--key-space', 'config'],
+    );
+    assert.deepEqual([imported.code, imported.stdout, imported.stderr], [0, '2 keys were put.\n', '']);
+    assert.equal((await all(other))['copied/text'], 'line\nbreak');
     assert.match((await run('tidy')).stdout, /^0 backups were found/);
     assert.equal((await run('delete', instance, backup_id)).code, 1, 'nobody could be asked');
     assert.equal((await run('delete', instance, backup_id, '--yes')).code, 0);
@@ -273,6 +285,9 @@ describe('Backups of instances', () => {
       [['verify', 'i', 'x'], /"x" is no backup/],
       [['restore', 'i', 'latest'], /--into is missing/],
       [['list', '--into', 'i'], /--into belongs to restore/],
+      [['import', '--file', 'x'], /--endpoints is missing/],
+      [['import', '--endpoints', 'x'], /--file is missing/],
+      [['list', '--prefix', 'x'], /--prefix belongs to import/],
       [['list', 'i', 'j'], /"j" is one argument too many/],
     ] as const) {
       const { code, stderr } = await run(...args);

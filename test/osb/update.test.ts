@@ -55,9 +55,9 @@ describe('PATCH /v2/service_instances/:instance_id', () => {
   });
 
   it("rule 15a: Compose's parameters are 400, which says what they need", async () => {
-    const reply = await update('i', { parameters: { units: 2 } });
+    const reply = await update('i', { parameters: { db_version: '3.5' } });
     assertError(reply, 400);
-    assert.match(reply.body.description, /^Bad parameters: units needs .*leave it out/);
+    assert.match(reply.body.description, /^Bad parameters: db_version can not be chosen.*leave it out/);
   });
 
   it('a whitelist is refused where no portals enforce it, unless it is empty', async () => {

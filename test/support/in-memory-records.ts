@@ -238,6 +238,10 @@ export class InMemoryRecords implements Records {
     return names;
   }
 
+  async storedBytes(): Promise<number | undefined> {
+    return undefined;
+  }
+
   async nextDue(): Promise<number | undefined> {
     const [first] = this.store.under(keys.expiring).toSorted();
     return first === undefined ? undefined : Number.parseInt(first.slice(keys.expiring.length), 10);

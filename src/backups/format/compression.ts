@@ -1,14 +1,16 @@
-import type { Duplex } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { BackupDamaged } from './records.js';
 
 /** Node has Zstandard from 22.15 on. */
 interface Zstd {
-  zstdCompress?: (bytes: Uint8Array, done: (error: Error | null, compressed: Buffer) => void) => void;
+  createZstdCompress?: (options: { params: Record<number, number> }) => Duplex;
   createZstdDecompress?: () => Duplex;
 }
 
+/** `ZSTD_c_compressionLevel` (zstd.h). */
+const ZSTD_LEVEL = 100;
 const zstd: Zstd = zlib as Zstd;
 const gzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gzip);
 
@@ -17,7 +19,8 @@ export const Compression = { gzip: 1, zstd: 2 } as const;
 export type Compression = (typeof Compression)[keyof typeof Compression];
 
 /** The best that this Node has. */
-export const COMPRESSION: Compression = zstd.zstdCompress === undefined ? Compression.gzip : Compression.zstd;
+export const COMPRESSION: Compression =
+  zstd.createZstdCompress === undefined ? Compression.gzip : Compression.zstd;
 
 /** So much of a piece is tried out, in so many places. */
 const SAMPLE_BYTES = 2_048;
@@ -26,19 +29,32 @@ const SAMPLES = 3;
 const WORTH = 0.9;
 
 /**
- * Compresses a piece by itself: compressed pieces in a row are what all of them in a row would be (RFC 1952, section
- * 2.2; RFC 8878, section 3). gzip at its quickest, and not at all where that would gain nothing.
+ * Compresses pieces: as one frame of Zstandard, or each as a member of gzip's (RFC 1952, section 2.2), at its quickest,
+ * and not at all where that would gain nothing.
  */
-export async function compress(piece: Uint8Array): Promise<Buffer> {
-  if (zstd.zstdCompress !== undefined) {
-    return promisify(zstd.zstdCompress)(piece);
+export async function* compress(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  if (zstd.createZstdCompress !== undefined) {
+    yield* through(zstd.createZstdCompress({ params: { [ZSTD_LEVEL]: 1 } }), pieces);
+    return;
   }
-  const isStored = !isWorth(piece);
-  // What is stored comes out in one piece, without another copy.
-  return gzip(piece, {
-    level: isStored ? 0 : 1,
-    chunkSize: isStored ? piece.length + (64 << 10) : 256 << 10,
-  });
+  for await (const piece of pieces) {
+    const isStored = !isWorth(piece);
+    // What is stored comes out in one piece, without another copy.
+    const chunkSize = isStored ? piece.length + (64 << 10) : 256 << 10;
+    yield await gzip(piece, { level: isStored ? 0 : 1, chunkSize });
+  }
+}
+
+async function* through(stream: Duplex, pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const source = Readable.from(pieces, { objectMode: false, highWaterMark: 1 });
+  source.on('error', (error) => stream.destroy(error));
+  source.pipe(stream);
+  try {
+    yield* stream;
+  } finally {
+    source.destroy();
+    stream.destroy();
+  }
 }
 
 function isWorth(piece: Uint8Array): boolean {

@@ -48,13 +48,7 @@ export async function* backupBytes(
   const salt = randomBytes(SALT_BYTES);
   const preamble = writePreamble({ compression: COMPRESSION, keyId: keys.newestKeyId, salt });
   yield preamble;
-  yield* seal(compressed(framesOf(header, pages, onEnd)), keys.derive(KEY_PURPOSE, salt), preamble);
-}
-
-async function* compressed(frames: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  for await (const piece of frames) {
-    yield await compress(piece);
-  }
+  yield* seal(compress(framesOf(header, pages, onEnd)), keys.derive(KEY_PURPOSE, salt), preamble);
 }
 
 async function* framesOf(

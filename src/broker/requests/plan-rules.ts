@@ -43,10 +43,6 @@ const COMPOSE_PARAMETERS: ReadonlyMap<string, string> = new Map([
     'cluster_id',
     'needs the plan Enterprise of Compose for etcd, and this service broker chooses the cluster by itself; leave it out',
   ],
-  [
-    'units',
-    'needs scaling, which this service broker does not offer yet: a deployment has the storage of its plan; leave it out, or change the plan',
-  ],
 ]);
 
 /** @throws InvalidRequest that names each bad parameter and what would be good */

@@ -12,6 +12,7 @@ import type { BackupSource, InstanceRecord, JsonObject } from '../model.js';
 import { finish, openOperation, workOf } from '../operations/operations.js';
 import type { BrokerParts } from '../parts.js';
 import { ANSWER_WITHIN_MS } from '../times.js';
+import { unitsOf } from '../units.js';
 import { ON_INSTANCE } from './exclusion.js';
 import { assertMaintenanceVersion, assertParameters, assertWhitelist, requirePlan } from './plan-rules.js';
 import type { Turns } from './turns.js';
@@ -86,6 +87,7 @@ async function applyUpdate(
       stored = undefined;
       continue;
     }
+    await assertFits(parts, catalog, stored.value, next);
     const source = await sourceOf(parts, request, stored.value);
     if (source !== undefined) {
       next = { ...next, state: 'restoring', work: workOf(operation), restored_from: source };
@@ -111,6 +113,32 @@ async function applyUpdate(
     }
   }
   throw new Unavailable('The service instance changes all the time. Try again in a few seconds.');
+}
+
+/** @throws InvalidRequest when an instance is to have less than it holds */
+async function assertFits(
+  { records }: BrokerParts,
+  catalog: Catalog,
+  before: InstanceRecord,
+  after: InstanceRecord,
+): Promise<void> {
+  const unitBytes = ({ service_id, plan_id }: InstanceRecord) =>
+    catalog.findPlan(service_id, plan_id)?.settings.quotaBytes ?? Number.POSITIVE_INFINITY;
+  const bytes = unitBytes(after) * unitsOf(after.parameters);
+  if (bytes >= unitBytes(before) * unitsOf(before.parameters)) {
+    return;
+  }
+  const stored = (await records.storedBytes(after.deployment_id)) ?? 0;
+  if (stored > bytes) {
+    const least = Math.ceil(stored / unitBytes(after));
+    throw new InvalidRequest(
+      `The service instance holds ${inMegabytes(stored)}, which is more than the ${inMegabytes(bytes)} that it would have. Ask for at least ${least} units, or delete keys; it is counted anew within a minute.`,
+    );
+  }
+}
+
+function inMegabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MB`;
 }
 
 /** The backup of its own that an instance is to be restored from; undefined when none is asked for. */

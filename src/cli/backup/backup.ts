@@ -40,6 +40,8 @@ export async function backup(
       return remove(backups, output, options);
     case 'restore':
       return restoreInto(tools, await found(backups, options), output, options);
+    case 'import':
+      throw new Error('An import needs no broker.');
     case 'records':
       return writeRecords(tools, output, options);
     case 'restore-records':

@@ -12,6 +12,10 @@ Looks after the backups of the broker whose settings are in the environment. Ins
                                  --output <file>   <backup>.backup where not given
   export <instance> <backup>   prints the keys, one JSON object a line: key_space, key, value and lease; bytes that
                                are no UTF-8 text stand in key_base64 and value_base64
+  import                       puts what export has printed into any etcd, without leases
+                                 --file <file>  --endpoints <https://host:port,…>
+                                 --user <name:password>  --ca <file>  --prefix <text put before each key>
+                                 --key-space <only this one>
   delete <instance> <backup>   deletes a backup, after asking
   restore <instance> <backup>  puts a backup in place of all that another instance holds, after asking; a running
                                broker does it
@@ -37,6 +41,7 @@ const COMMANDS = {
   verify: [2, 2],
   download: [2, 2],
   export: [2, 2],
+  import: [0, 0],
   delete: [2, 2],
   restore: [2, 2],
   records: [0, 0],
@@ -52,6 +57,12 @@ export interface BackupOptions {
   output?: string;
   into?: string;
   file?: string;
+  /** Of an import. */
+  endpoints?: string;
+  user?: string;
+  ca?: string;
+  prefix?: string;
+  keySpace?: string;
   yes: boolean;
   json: boolean;
 }
@@ -68,7 +79,19 @@ export function backupOptions(args: readonly string[]): BackupOptions | undefine
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { output: text, into: text, file: text, yes: flag, json: flag, help: flag },
+    options: {
+      output: text,
+      into: text,
+      file: text,
+      endpoints: text,
+      user: text,
+      ca: text,
+      prefix: text,
+      'key-space': text,
+      yes: flag,
+      json: flag,
+      help: flag,
+    },
   });
   if (values.help) {
     return undefined;
@@ -79,11 +102,20 @@ export function backupOptions(args: readonly string[]): BackupOptions | undefine
   }
   const name = command as Command;
   const isOfFile = values.file !== undefined;
-  if (isOfFile && !['verify', 'export', 'restore-records'].includes(name)) {
-    throw new Error('--file belongs to verify, export and restore-records.');
+  if (isOfFile && !['verify', 'export', 'import', 'restore-records'].includes(name)) {
+    throw new Error('--file belongs to verify, export, import and restore-records.');
   }
-  if (!isOfFile && name === 'restore-records') {
-    throw new Error('--file is missing: which records are to be restored?');
+  if (!isOfFile && (name === 'restore-records' || name === 'import')) {
+    throw new Error('--file is missing: what is to be read?');
+  }
+  const { endpoints, user, ca, prefix, 'key-space': keySpace } = values;
+  const ofImport = Object.entries({ endpoints, user, ca, prefix, 'key-space': keySpace });
+  const given = ofImport.find(([, value]) => value !== undefined);
+  if (name !== 'import' && given !== undefined) {
+    throw new Error(`--${given[0]} belongs to import.`);
+  }
+  if (name === 'import' && endpoints === undefined) {
+    throw new Error('--endpoints is missing: where are the keys to be put?');
   }
   const [least, most] = isOfFile ? [0, 0] : COMMANDS[name];
   if (rest.length < least) {
@@ -115,6 +147,11 @@ export function backupOptions(args: readonly string[]): BackupOptions | undefine
     ...(values.output === undefined ? {} : { output: values.output }),
     ...(values.into === undefined ? {} : { into: values.into }),
     ...(values.file === undefined ? {} : { file: values.file }),
+    ...(endpoints === undefined ? {} : { endpoints }),
+    ...(user === undefined ? {} : { user }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(keySpace === undefined ? {} : { keySpace }),
     yes: values.yes,
     json: values.json,
   };

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import type { EtcdClient } from '../../src/etcd/client.js';
+import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
+import { rootConnection } from '../support/root-connection.js';
+import { asTenant, type Credentials } from '../support/tenant.js';
+
+const MB = 2 ** 20;
+
+describe('Units', () => {
+  let broker: TestBroker;
+  let root: EtcdClient;
+
+  before(async () => {
+    broker = await startTestBroker({ PORTAL: 'on' });
+    root = await rootConnection(broker);
+  });
+  after(async () => {
+    root?.close();
+    await broker?.dispose();
+  });
+
+  const update = (id: string, parameters: object) =>
+    broker.send('PATCH', instancePath(id), { body: { service_id: broker.service.id, parameters } });
+  /** What portals say that an instance may hold. */
+  async function quotaOf(credentials: Credentials): Promise<number> {
+    await asTenant(credentials, async (client) => {
+      await client.put('k').value('v');
+    });
+    const { text } = await broker.send('GET', '/metrics');
+    const line = new RegExp(
+      `^compose_etcd_instance_quota_bytes\\{[^}]*deployment="${credentials.deployment_id}"[^}]*\\} (\\d+)`,
+      'm',
+    );
+    return Number(line.exec(text)?.[1]);
+  }
+  async function eventually(expected: number, credentials: Credentials): Promise<void> {
+    for (const until = performance.now() + 10_000; ; ) {
+      const found = await quotaOf(credentials);
+      if (found === expected || performance.now() > until) {
+        assert.equal(found, expected);
+        return;
+      }
+    }
+  }
+
+  it('are what an instance may hold, from its start and after an update, at once', async () => {
+    assert.equal((await broker.provision('i', { parameters: { units: 3 } })).status, 201);
+    const credentials: Credentials = (await broker.bind('i', 'b')).body.credentials;
+    await eventually(3 * 256 * MB, credentials);
+    assert.equal((await update('i', { units: 64 })).status, 200);
+    await eventually(64 * 256 * MB, credentials);
+    const { body } = await broker.send('GET', instancePath('i'));
+    assert.deepEqual(body.parameters, { units: 64 });
+  });
+
+  it('can not be fewer than the instance holds', async () => {
+    await broker.provision('full', { parameters: { units: 4 } });
+    const credentials: Credentials = (await broker.bind('full', 'b')).body.credentials;
+    const key = Buffer.from(`/_broker/v1/portal/usage/scans/${credentials.deployment_id}`);
+    // As a portal has counted it.
+    await root.kv.put({ key, value: Buffer.from(`7 ${600 * MB}`) });
+    const refused = await update('full', { units: 2 });
+    assert.equal(refused.status, 400);
+    assert.match(
+      refused.body.description,
+      /^The service instance holds 600\.0 MB, which is more than the 512\.0 MB that it would have\. Ask for at least 3 units/,
+    );
+    assert.equal((await update('full', { units: 3 })).status, 200);
+    assert.equal((await update('full', { units: 5 })).status, 200);
+    assert.equal((await update('full', { units: 65 })).status, 400);
+  });
+});
