@@ -32,6 +32,7 @@ import { createApp } from './osb/http/app.js';
 import { HttpServer } from './osb/http/server.js';
 import { OwnPortals } from './own-portals.js';
 import { portalMetrics } from './portal/metrics/prometheus.js';
+import { ApiTokens } from './records/api-tokens.js';
 import { ClusterClock } from './records/cluster-clock.js';
 import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
@@ -173,6 +174,9 @@ export async function startApplication(
       broker,
       catalog,
       service,
+      tokens: withDomainErrors(new ApiTokens(client)),
+      copies: copies?.backups,
+      etcdVersion: async () => (await client.maintenance.status()).version,
       credentials: access.credentials,
       trustProxy: config.trustProxy,
       log,

@@ -16,6 +16,7 @@ Commands (settings come from the environment, as for the broker itself):
                  --repair   repairs it, after asking
                  --all      tries every credential, not only 1,000 of them
                  --yes      does not ask
+  api-token    makes, lists and revokes tokens of the administration API; has a --help
   backup       lists, makes, verifies, downloads and restores backups; has a --help
   operations   lists the operations that are under way
   reseal       seals every record anew under the newest key of BROKER_ENCRYPTION_KEY
@@ -43,6 +44,9 @@ async function main(args: string[]): Promise<number | undefined> {
   }
   if (args[0] === 'backup') {
     return await runBackup(args.slice(1));
+  }
+  if (args[0] === 'api-token') {
+    return await runApiToken(args.slice(1));
   }
   let parsed: ReturnType<typeof parse>;
   try {
@@ -148,6 +152,32 @@ async function runBackup(args: string[]): Promise<number> {
     const tools = await openTools(process.env);
     try {
       return await backup(tools, terminal(options.json), options, write);
+    } finally {
+      tools.close();
+    }
+  } catch (error) {
+    return failed(error as Error);
+  }
+}
+
+/** `api-token` has options of its own. */
+async function runApiToken(args: string[]): Promise<number> {
+  const { TOKEN_HELP, apiToken, tokenOptions } = await import('./cli/api-token.js');
+  let options: ReturnType<typeof tokenOptions>;
+  try {
+    options = tokenOptions(args);
+  } catch (error) {
+    return wrong((error as Error).message, TOKEN_HELP);
+  }
+  if (options === undefined) {
+    process.stdout.write(TOKEN_HELP);
+    return 0;
+  }
+  const { openTools } = await import('./cli/tools.js');
+  try {
+    const tools = await openTools(process.env);
+    try {
+      return await apiToken(tools, terminal(options.json), options);
     } finally {
       tools.close();
     }

@@ -60,6 +60,11 @@ export class BackupRecords {
     });
   }
 
+  async isUnderWay(deploymentId: string): Promise<boolean> {
+    const key = Buffer.from(keys.backupUnderWay(deploymentId));
+    return (await this.client.kv.range({ key, count_only: true })).count === '1';
+  }
+
   /**
    * @param urgency `scheduled` needs one of the places and stands back; `asked for` takes the place of a scheduled one,
    * which ends; `last` takes anybody's

@@ -77,6 +77,9 @@ export const keys = {
   /** Of all key spaces of a deployment. */
   portalFloorsOf: (deploymentId: string) => `${keys.portalFloors}${deploymentId}/`,
   portalScan: (deploymentId: string) => `${keys.portalScans}${deploymentId}`,
+  /** Of the administration API. */
+  apiTokensOf: (instanceId: string) => `${ROOT}api-tokens/${encodeId(instanceId)}/`,
+  apiToken: (instanceId: string, hash: string) => `${keys.apiTokensOf(instanceId)}${hash}`,
   /** What is known of backups whose manifest is in the store. */
   backupIndex: `${ROOT}backups/index/`,
   backupsOf: (instanceId: string) => `${keys.backupIndex}${encodeId(instanceId)}/`,

@@ -4,6 +4,7 @@ import type { Backups } from '../../backups/backups.js';
 import { restoredName } from '../../backups/backups.js';
 import { readBackup } from '../../backups/format/read.js';
 import type { BackupHeader, BackupRecord } from '../../backups/format/records.js';
+import { keyLines } from '../../backups/key-lines.js';
 import { type BackupManifest, dataName } from '../../backups/manifest.js';
 import { recordsBytes, restoreRecords } from '../../backups/record-copies.js';
 import { StoreError } from '../../backups/stores/store.js';
@@ -131,21 +132,7 @@ async function exportKeys(
   options: BackupOptions,
   write: Write,
 ): Promise<number> {
-  let keySpace = '';
-  await readFrom(tools, backups, options, async (records) => {
-    const lines: string[] = [];
-    for (const record of records) {
-      if (record.type === 'key space') {
-        keySpace = record.name;
-      } else if (record.type === 'key') {
-        const lease = record.lease === 0n ? {} : { lease: String(record.lease) };
-        lines.push(
-          `${JSON.stringify({ key_space: keySpace, ...textOf('key', record.key), ...textOf('value', record.value), ...lease })}\n`,
-        );
-      }
-    }
-    await write(lines.join(''));
-  });
+  await readFrom(tools, backups, options, keyLines(write));
   return 0;
 }
 
@@ -273,12 +260,4 @@ async function readFrom(
   const pieces = await openFile(options.file);
   const header = (_header: BackupHeader) => undefined;
   return readBackup(pieces, tools.seals, { header, records: onRecords });
-}
-
-/** Text where it is text, base64 where it is not. */
-function textOf(name: 'key' | 'value', bytes: Uint8Array): Record<string, string> {
-  const text = Buffer.from(bytes).toString('utf8');
-  return Buffer.from(text, 'utf8').equals(bytes)
-    ? { [name]: text }
-    : { [`${name}_base64`]: Buffer.from(bytes).toString('base64') };
 }

@@ -1,12 +1,12 @@
 import express, { type Express } from 'express';
 import helmet from 'helmet';
+import { type ApiParts, administrationApi } from '../../api/router.js';
 import type { BrokerCredentials } from '../../config/config.js';
 import { favicon, frontPage } from '../../dashboard/front-page.js';
 import { dashboard } from '../../dashboard/page.js';
 import type { Logger } from '../../observability/log.js';
 import type { Metrics } from '../../observability/metrics.js';
 import type { ReadinessCheck } from '../../observability/readiness.js';
-import type { OsbContext } from '../context.js';
 import { bind } from '../endpoints/bind.js';
 import { catalog } from '../endpoints/catalog.js';
 import { deprovision } from '../endpoints/deprovision.js';
@@ -23,7 +23,7 @@ import { errorReply, LONGEST_BODY } from './error-reply.js';
 import { HttpError } from './errors.js';
 import { originatingIdentity, type RequestLocals, requestLog } from './request-log.js';
 
-export interface AppParts extends OsbContext {
+export interface AppParts extends ApiParts {
   credentials: readonly BrokerCredentials[];
   /** Express's `trust proxy`: how many proxies, or which addresses, may say who the client is. */
   trustProxy: number | string[];
@@ -55,6 +55,7 @@ export function createApp(parts: AppParts): Express {
   // Before all others, since platforms ask for it most; each route that comes first would cost it a comparison.
   app.get('/v2/catalog', signedIn, apiVersion, originatingIdentity, catalog(parts));
   openRoutes(app, parts);
+  app.use('/api', administrationApi(parts));
   app.use(signedIn);
   app.get('/metrics', async (_request, response) => {
     // While etcd does not answer, the metrics are needed most; the counts are then those of the last time.

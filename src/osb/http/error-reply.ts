@@ -25,8 +25,8 @@ export function errorReply(log: Logger) {
   };
 }
 
-/** Express and its body parser describe bad requests by a status and a type. */
-function refusal(thrown: unknown): unknown {
+/** Express and its body parser describe bad requests by a status and a type: as an error of ours. */
+export function refusal(thrown: unknown): unknown {
   const { status, type } = thrown as { status?: unknown; type?: unknown };
   if (thrown instanceof HttpError || typeof status !== 'number' || status < 400 || status > 499) {
     return thrown;
