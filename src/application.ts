@@ -11,6 +11,7 @@ import type { BrokerParts } from './broker/parts.js';
 import { InstanceCache } from './broker/requests/instance-cache.js';
 import { Expirer } from './broker/upkeep/expirer.js';
 import { Janitor } from './broker/upkeep/janitor.js';
+import { Scaler } from './broker/upkeep/scaler.js';
 import { loadCatalog } from './catalog/catalog.js';
 import { Cluster } from './cluster/cluster.js';
 import { Compaction } from './cluster/compaction.js';
@@ -214,6 +215,14 @@ export async function startApplication(
       keeper.start();
       undo.push(() => keeper.stop());
     }
+    const scaler = new Scaler({
+      broker,
+      catalog,
+      instances: (onMalformed) => store.instances(onMalformed),
+      observe: () => metrics.scaled(),
+    });
+    scaler.start();
+    undo.push(() => scaler.stop());
     const expirer = new Expirer(broker);
     expirer.start();
     undo.push(() => expirer.stop());

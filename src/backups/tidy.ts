@@ -1,28 +1,33 @@
 import type { Backups } from './backups.js';
-import { manifestName } from './manifest.js';
+import { type BackupManifest, manifestName } from './manifest.js';
 
 /** Longer than a backup takes: data without a manifest may be of one that is being made. */
 const UNFINISHED_MS = 24 * 3_600_000;
 
-/** What was found in the store and the index. */
+/** Where the store and the index do not agree. */
+export interface Untidy {
+  /** Manifests in the store that the index does not have. */
+  unknown: string[];
+  /** Entries of the index without a backup in the store. */
+  missing: BackupManifest[];
+  /** Data without a manifest, which nobody has finished for long. */
+  unfinished: string[];
+}
+
+/** What was done about it. */
 export interface Tidied {
-  /** Manifests in the store that the index did not have. */
   indexed: number;
-  /** Data without a manifest, entries of the index without a backup, and unfinished writes. */
+  /** Unfinished writes of the store included. */
   removed: number;
 }
 
 /**
- * Brings the index and the store together: the manifest in the store is what counts.
- * @param olderThanMs what nobody has finished after so long is removed, in milliseconds
+ * Compares the index with the store: the manifest in the store is what counts.
+ * @param olderThanMs for how long nobody must have finished what counts as unfinished, in milliseconds
  * @throws StoreError, EtcdError
  */
-export async function tidy(
-  backups: Backups,
-  stopping?: AbortSignal,
-  olderThanMs = UNFINISHED_MS,
-): Promise<Tidied> {
-  const { store, records, log } = backups.parts;
+export async function compareStore(backups: Backups, olderThanMs = UNFINISHED_MS): Promise<Untidy> {
+  const { store } = backups.parts;
   // The index first: what is deleted between the two looks is in neither, or is looked for again below.
   const indexed = new Map(
     (await backups.list()).map((one) => [manifestName(one.deployment_id, one.backup_id), one]),
@@ -31,30 +36,61 @@ export async function tidy(
   for await (const { name, at } of store.list('')) {
     stored.set(name, at);
   }
-  const tidied: Tidied = { indexed: 0, removed: await store.sweep(olderThanMs) };
+  const untidy: Untidy = { unknown: [], missing: [], unfinished: [] };
   for (const [name, at] of stored) {
-    stopping?.throwIfAborted();
     const [deployment = '', backup = ''] = name.split(/[/.]/);
     const manifest = manifestName(deployment, backup);
     if (name === manifest && !indexed.has(name)) {
-      try {
-        await records.put(await backups.readManifest(deployment, backup));
-        tidied.indexed += 1;
-      } catch (error) {
-        // Another broker's, or one whose key is gone: not ours to delete.
-        log.warn({ name, reason: (error as Error).message }, 'A backup in the store could not be read');
-      }
+      untidy.unknown.push(name);
     } else if (name !== manifest && !stored.has(manifest) && at <= Date.now() - olderThanMs) {
-      await store.delete(name);
-      tidied.removed += 1;
+      untidy.unfinished.push(name);
     }
   }
   for (const [name, manifest] of indexed) {
-    stopping?.throwIfAborted();
     if (!stored.has(name) && !(await isThere(backups, name))) {
-      await records.remove(manifest);
-      tidied.removed += 1;
+      untidy.missing.push(manifest);
     }
+  }
+  if (untidy.unknown.length > 0) {
+    // Some may have been made since the index was read.
+    const now = new Set((await backups.list()).map((one) => manifestName(one.deployment_id, one.backup_id)));
+    untidy.unknown = untidy.unknown.filter((name) => !now.has(name));
+  }
+  return untidy;
+}
+
+/**
+ * Brings the index and the store together.
+ * @throws StoreError, EtcdError
+ */
+export async function tidy(
+  backups: Backups,
+  stopping?: AbortSignal,
+  olderThanMs = UNFINISHED_MS,
+): Promise<Tidied> {
+  const { store, records, log } = backups.parts;
+  const tidied: Tidied = { indexed: 0, removed: await store.sweep(olderThanMs) };
+  const { unknown, missing, unfinished } = await compareStore(backups, olderThanMs);
+  for (const name of unknown) {
+    stopping?.throwIfAborted();
+    const [deployment = '', backup = ''] = name.split(/[/.]/);
+    try {
+      await records.put(await backups.readManifest(deployment, backup));
+      tidied.indexed += 1;
+    } catch (error) {
+      // Another broker's, or one whose key is gone: not ours to delete.
+      log.warn({ name, reason: (error as Error).message }, 'A backup in the store could not be read');
+    }
+  }
+  for (const name of unfinished) {
+    stopping?.throwIfAborted();
+    await store.delete(name);
+    tidied.removed += 1;
+  }
+  for (const manifest of missing) {
+    stopping?.throwIfAborted();
+    await records.remove(manifest);
+    tidied.removed += 1;
   }
   return tidied;
 }

@@ -1,7 +1,7 @@
 import type { JsonObject } from './model.js';
 
 /** Compose's deployments had up to 16 GB. A plan's schema may allow fewer. */
-const MOST_UNITS = 64;
+export const MOST_UNITS = 64;
 
 /**
  * How many units an instance has: each is what its plan allows one to hold. Compose's parameter `units`; what is no

@@ -35,7 +35,9 @@ export interface Tools {
   isolationGap(): Promise<string | undefined>;
   /** Whether credentials name portals, which can hold applications off. */
   hasPortals: boolean;
-  /** Throws when none are made, or no encryption key is to be had. To be opened once; closed with the tools. */
+  /** Whether backups are made with these settings. */
+  hasBackups: boolean;
+  /** Throws when none are made, or no encryption key is to be had. Closed with the tools. */
   backups(): Backups;
   /** Throws when no encryption key is to be had; not every command needs one. */
   readonly seals: Sealer;
@@ -61,6 +63,7 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     client.close();
     throw error;
   }
+  let opened: Backups | undefined;
   const closing = [() => client.close()];
   const seals = () => {
     if (keys.length === 0) {
@@ -84,17 +87,22 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
       return seals();
     },
     hasPortals: config.portal !== undefined,
+    hasBackups: config.backups !== undefined,
     backups: () => {
       if (config.backups === undefined) {
         throw new Error('No backups are made here. Set BACKUP_S3_URL or BACKUP_DIR as the broker has it.');
       }
       const { tenantKeys } = cluster;
+      if (opened !== undefined) {
+        return opened;
+      }
       const { backups, close } = openBackups(config.backups, client, {
         seals: seals(),
         tenantKeys,
         log: SILENT,
       });
       closing.push(close);
+      opened = backups;
       return backups;
     },
     close: () => {

@@ -73,6 +73,11 @@ export class Metrics {
     labelNames: ['outcome'] as const,
     registers: [this.#registry],
   });
+  readonly #scaled = new Counter({
+    name: 'compose_etcd_auto_scalings_total',
+    help: 'How often an instance got more units since it was nearly full.',
+    registers: [this.#registry],
+  });
   readonly #expiry = new Gauge({
     name: 'compose_etcd_certificate_expiry_timestamp_seconds',
     help: "When a certificate of the embedded etcd's authority expires, in seconds since 1970.",
@@ -100,6 +105,7 @@ export class Metrics {
     }
     this.setAlarms([]);
     this.#guessing.inc(0);
+    this.#scaled.inc(0);
   }
 
   request(method: string, route: string, status: number, seconds: number): void {
@@ -118,6 +124,10 @@ export class Metrics {
 
   backup(outcome: 'made' | 'failed' | 'removed'): void {
     this.#backups.inc({ outcome });
+  }
+
+  scaled(): void {
+    this.#scaled.inc();
   }
 
   guessLimitReached(): void {

@@ -73,6 +73,8 @@ describe('the validators of the plan Standard', () => {
     for (const units of [0, 65, 1.5, '2', null]) {
       assert.equal(create({ units }).length, 1, String(units));
     }
+    assert.deepEqual(update({ auto_scaling: { max_units: 4 } }), []);
+    assert.equal(update({ auto_scaling: { max_units: 0 } }).length, 1);
     const backup_id = '0123456789abcdef01234567';
     assert.deepEqual(create({ source_service_instance_id: 'i', backup_id }), []);
     assert.deepEqual(update({ restore: { backup_id: 'latest' } }), []);
@@ -81,9 +83,11 @@ describe('the validators of the plan Standard', () => {
       assert.equal(update({ restore: { backup_id: bad } }).length, 1, bad);
     }
     assert.deepEqual(create({ size: 3 }), [
-      'size is not known; known are: units, source_service_instance_id, backup_id, whitelist',
+      'size is not known; known are: units, auto_scaling, source_service_instance_id, backup_id, whitelist',
     ]);
-    assert.deepEqual(update({ size: 3 }), ['size is not known; known are: units, restore, whitelist']);
+    assert.deepEqual(update({ size: 3 }), [
+      'size is not known; known are: units, auto_scaling, restore, whitelist',
+    ]);
   });
 
   it('list at most ten problems, and say how many there are', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { access, cp, mkdtemp, rm } from 'node:fs/promises';
+import { access, cp, mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openOperation } from '../../src/broker/operations/operations.js';
@@ -135,6 +135,22 @@ describe('compose-etcd-broker check', () => {
       return { name };
     });
   }
+
+  finds('backup', async () => {
+    const name = `${'8'.repeat(24)}/${'9'.repeat(24)}.data`;
+    const file = path.join(broker.dataDir, 'backups', name);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, 'never finished');
+    await utimes(file, 1, 1);
+    return { name };
+  });
+  finds('backup', async () => {
+    const ids = { instance_id: 'i', deployment_id: '8'.repeat(24), backup_id: '9'.repeat(24) };
+    const key = `/_broker/v1/backups/index/i/${ids.deployment_id}/${ids.backup_id}`;
+    const manifest = { format: 1, kind: 'daily', created_at: new Date().toISOString(), ...ids };
+    await root.kv.put({ key: Buffer.from(key), value: Buffer.from(JSON.stringify(manifest)) });
+    return { name: `${ids.deployment_id}/${ids.backup_id}` };
+  });
 
   it('neither touches nor reports keys, roles and users that are not exactly of its form', async () => {
     const id = '7'.repeat(24);

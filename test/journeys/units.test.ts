@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
+import type { BrokerParts } from '../../src/broker/parts.js';
+import { InstanceCache } from '../../src/broker/requests/instance-cache.js';
+import { Scaler } from '../../src/broker/upkeep/scaler.js';
 import type { EtcdClient } from '../../src/etcd/client.js';
-import { instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
+import { HistoryLease } from '../../src/records/history-lease.js';
+import { RecordStore } from '../../src/records/record-store.js';
+import { catalog, instancePath, startTestBroker, type TestBroker } from '../support/broker.js';
 import { rootConnection } from '../support/root-connection.js';
 import { asTenant, type Credentials } from '../support/tenant.js';
 
@@ -51,6 +56,42 @@ describe('Units', () => {
     await eventually(64 * 256 * MB, credentials);
     const { body } = await broker.send('GET', instancePath('i'));
     assert.deepEqual(body.parameters, { units: 64 });
+  });
+
+  it('are added when they are nearly used up, where that was asked for', async () => {
+    await broker.provision('growing', { parameters: { auto_scaling: { max_units: 3 } } });
+    const credentials: Credentials = (await broker.bind('growing', 'b')).body.credentials;
+    const store = new RecordStore(root, new HistoryLease(root), { id: 'none' });
+    let scaled = 0;
+    const scaler = new Scaler({
+      broker: {
+        records: store,
+        cache: new InstanceCache(),
+        session: { id: 'none', assertOwns: () => undefined },
+        log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+      } as unknown as BrokerParts,
+      catalog,
+      instances: () => store.instances(),
+      observe: () => {
+        scaled += 1;
+      },
+    });
+    const key = Buffer.from(`/_broker/v1/portal/usage/scans/${credentials.deployment_id}`);
+    for (const [held, units] of [
+      [200, undefined],
+      [240, 2],
+      [240, 2],
+      [2_000, 3],
+    ] as const) {
+      await root.kv.put({ key, value: Buffer.from(`7 ${held * MB}`) });
+      await scaler.look();
+      const { body } = await broker.send('GET', instancePath('growing'));
+      assert.equal(body.parameters.units, units, `${held} MB`);
+    }
+    assert.equal(scaled, 2);
+    const operation = await store.readOperation('growing', undefined, undefined);
+    assert.deepEqual([operation?.kind, operation?.state], ['update', 'succeeded']);
+    await eventually(3 * 256 * MB, credentials);
   });
 
   it('can not be fewer than the instance holds', async () => {
