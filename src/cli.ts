@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { ClusterUnavailable } from './broker/errors.js';
 import { printable, terminal } from './cli/output.js';
+import type { Tools } from './cli/tools.js';
 import { EtcdError } from './etcd/errors.js';
 import { packageVersion } from './version.js';
 
@@ -80,17 +81,47 @@ async function main(args: string[]): Promise<number | undefined> {
   if (values.yes && name !== 'check' && name !== 'reseal') {
     return wrong('--yes belongs to check and reseal.');
   }
-  try {
-    if (name === 'portal') {
+  if (name === 'portal') {
+    try {
       await (await import('./cli/portal.js')).runPortal(process.env, terminal(false).line);
       return undefined;
+    } catch (error) {
+      return failed(error as Error);
     }
+  }
+  const { repair, yes, all, json } = values;
+  return withTools(async (tools) => {
     const command = await COMMANDS[name as keyof typeof COMMANDS]();
-    const { openTools } = await import('./cli/tools.js');
+    return command(tools, terminal(json), { repair, yes, all });
+  });
+}
+
+/**
+ * Reads the options of a command that has its own, and says what is wrong with them, or what they are.
+ * @param read undefined when help is asked for
+ * @returns an exit code when there is nothing to do
+ */
+function optionsOf<T>(read: () => T | undefined, help: string): T | number {
+  let options: T | undefined;
+  try {
+    options = read();
+  } catch (error) {
+    return wrong((error as Error).message, help);
+  }
+  if (options === undefined) {
+    process.stdout.write(help);
+    return 0;
+  }
+  return options;
+}
+
+/** Runs a command that works on the broker's cluster. @returns the exit code */
+async function withTools(run: (tools: Tools) => Promise<number>): Promise<number> {
+  const { openTools } = await import('./cli/tools.js');
+  try {
     const tools = await openTools(process.env);
     try {
-      const options = { repair: values.repair, yes: values.yes, all: values.all };
-      return await command(tools, terminal(values.json), options);
+      return await run(tools);
     } finally {
       tools.close();
     }
@@ -99,18 +130,12 @@ async function main(args: string[]): Promise<number | undefined> {
   }
 }
 
-/** `bind` has options of its own, and needs no cluster but a broker. */
+/** `bind` needs no cluster but a broker. */
 async function runBind(args: string[]): Promise<number> {
   const { BIND_HELP, bindOptions } = await import('./cli/bind/options.js');
-  let options: ReturnType<typeof bindOptions>;
-  try {
-    options = bindOptions(args);
-  } catch (error) {
-    return wrong((error as Error).message, BIND_HELP);
-  }
-  if (options === undefined) {
-    process.stdout.write(BIND_HELP);
-    return 0;
+  const options = optionsOf(() => bindOptions(args), BIND_HELP);
+  if (typeof options === 'number') {
+    return options;
   }
   const { bind } = await import('./cli/bind/bind.js');
   const note = (line: string) => process.stderr.write(`${printable(line)}\n`);
@@ -123,18 +148,11 @@ async function runBind(args: string[]): Promise<number> {
   }
 }
 
-/** `backup` has options and commands of its own. */
 async function runBackup(args: string[]): Promise<number> {
   const { BACKUP_HELP, backupOptions } = await import('./cli/backup/options.js');
-  let options: ReturnType<typeof backupOptions>;
-  try {
-    options = backupOptions(args);
-  } catch (error) {
-    return wrong((error as Error).message, BACKUP_HELP);
-  }
-  if (options === undefined) {
-    process.stdout.write(BACKUP_HELP);
-    return 0;
+  const options = optionsOf(() => backupOptions(args), BACKUP_HELP);
+  if (typeof options === 'number') {
+    return options;
   }
   if (options.command === 'import') {
     const { importKeys } = await import('./cli/backup/import.js');
@@ -143,47 +161,19 @@ async function runBackup(args: string[]): Promise<number> {
     return importKeys({ file, endpoints, prefix, ...more }, terminal(options.json)).catch(failed);
   }
   const { backup } = await import('./cli/backup/backup.js');
-  const { openTools } = await import('./cli/tools.js');
   const write = (text: string) =>
     new Promise<void>((resolve, reject) => {
       process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
     });
-  try {
-    const tools = await openTools(process.env);
-    try {
-      return await backup(tools, terminal(options.json), options, write);
-    } finally {
-      tools.close();
-    }
-  } catch (error) {
-    return failed(error as Error);
-  }
+  return withTools((tools) => backup(tools, terminal(options.json), options, write));
 }
 
-/** `api-token` has options of its own. */
 async function runApiToken(args: string[]): Promise<number> {
   const { TOKEN_HELP, apiToken, tokenOptions } = await import('./cli/api-token.js');
-  let options: ReturnType<typeof tokenOptions>;
-  try {
-    options = tokenOptions(args);
-  } catch (error) {
-    return wrong((error as Error).message, TOKEN_HELP);
-  }
-  if (options === undefined) {
-    process.stdout.write(TOKEN_HELP);
-    return 0;
-  }
-  const { openTools } = await import('./cli/tools.js');
-  try {
-    const tools = await openTools(process.env);
-    try {
-      return await apiToken(tools, terminal(options.json), options);
-    } finally {
-      tools.close();
-    }
-  } catch (error) {
-    return failed(error as Error);
-  }
+  const options = optionsOf(() => tokenOptions(args), TOKEN_HELP);
+  return typeof options === 'number'
+    ? options
+    : withTools((tools) => apiToken(tools, terminal(options.json), options));
 }
 
 function failed(error: Error): number {

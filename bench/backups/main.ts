@@ -80,7 +80,7 @@ export async function benchBackups({ quick = false }: { quick?: boolean }): Prom
       rows.push(...(await measure(run, set, quick ? 2 : 4)));
     }
     console.error('etcdctl snapshot save');
-    rows.push(await snapshot(folder, endpoints[0] as string, caCertificate, password, rows.length));
+    rows.push(await snapshot(folder, endpoints[0] as string, caCertificate, password));
     const measured = [{ etcdVersion: VERSION, rows }];
     const text = report(measured, (performance.now() - startedAt) / 60_000, 'npm run bench -- backups');
     if (!quick) {
@@ -182,13 +182,7 @@ async function measure(
   ];
 }
 
-async function snapshot(
-  folder: string,
-  endpoint: string,
-  ca: string,
-  password: string,
-  _rows: number,
-): Promise<Row> {
+async function snapshot(folder: string, endpoint: string, ca: string, password: string): Promise<Row> {
   const [authority, target] = [path.join(folder, 'ca.pem'), path.join(folder, 'snapshot.db')];
   await writeFile(authority, ca);
   const program = await etcdctl();

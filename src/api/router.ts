@@ -12,6 +12,7 @@ import type { OsbContext } from '../osb/context.js';
 import { LONGEST_BODY, refusal } from '../osb/http/error-reply.js';
 import { HttpError, toErrorReply } from '../osb/http/errors.js';
 import type { ApiTokens } from '../records/api-tokens.js';
+import { withTimeout } from '../timing.js';
 import { backupRecipe } from './backup-recipe.js';
 import { bearerToken } from './bearer-token.js';
 import {
@@ -24,6 +25,8 @@ import {
 } from './shapes.js';
 
 const BASE = '/2016-07/instances/:instance_id';
+/** A backup that can't be made is mostly refused within this time. */
+const REFUSED_WITHIN_MS = 200;
 const BACKUP_RECIPE = /^backup-[0-9a-f]{16}$/;
 
 export interface ApiParts extends OsbContext {
@@ -167,11 +170,9 @@ export function administrationApi(parts: ApiParts): Router {
         );
       });
       // What is refused at once is told at once.
-      await Promise.race([taking, new Promise((resolve) => setTimeout(resolve, 200))]).catch(
-        (error: unknown) => {
-          throw error instanceof BackupUnderWay ? new InvalidRequest(error.message) : error;
-        },
-      );
+      await withTimeout(taking, REFUSED_WITHIN_MS).catch((error: unknown) => {
+        throw error instanceof BackupUnderWay ? new InvalidRequest(error.message) : error;
+      });
       return { status: 202, body: await backupRecipe(backups(), instance, id) };
     }),
   );

@@ -1,6 +1,7 @@
 import type { IRequestOp } from 'etcd3';
 import type { InstanceRecord, OperationRecord } from '../broker/model.js';
-import { openOperation, workOf } from '../broker/operations/operations.js';
+import { NOBODY, openOperation } from '../broker/operations/operations.js';
+import { restoringFrom } from '../broker/operations/restoring.js';
 import type { StreamKeys } from '../broker/ports.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { pagedRange, rangeOfPrefix } from '../etcd/ranges.js';
@@ -27,8 +28,6 @@ const LEFT_OUT = [
   keys.backupsUnderWay,
   keys.backupPlaces,
 ];
-/** No replica's session: whichever looks first takes the work over. */
-const NOBODY = 'operator';
 
 /** The records at one revision, sealed as backups are. @param onEnd is told how many there were */
 export async function* recordsBytes(
@@ -137,13 +136,7 @@ function restoringOf(
   }
   restored.restoring += 1;
   const operation: OperationRecord = openOperation('update', { instance_id: instance.instance_id }, NOBODY);
-  const { instance_id, deployment_id, backup_id, keys: count } = found;
-  const next: InstanceRecord = {
-    ...instance,
-    state: 'restoring',
-    work: workOf(operation),
-    restored_from: { instance_id, deployment_id, backup_id, keys: count },
-  };
+  const next = restoringFrom(instance, operation, found);
   const json = (content: object) => Buffer.from(JSON.stringify(content));
   return [
     [key, json(next)],

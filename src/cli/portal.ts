@@ -1,5 +1,4 @@
 import { createServer, type Server } from 'node:http';
-import { unitsOf } from '../broker/units.js';
 import { loadCatalog } from '../catalog/catalog.js';
 import { type ExternalCluster, type PortalSettings, readConfig } from '../config/config.js';
 import { Sealer } from '../credentials/seal.js';
@@ -9,7 +8,7 @@ import { openLog } from '../observability/log.js';
 import { sharedAuthority } from '../portal/authority.js';
 import { portalMetrics } from '../portal/metrics/prometheus.js';
 import { PortalRecords } from '../portal/portal-records.js';
-import { DEFAULT_QUOTA, quotasOf } from '../portal/quotas.js';
+import { DEFAULT_QUOTA, quotaOf, quotasOf } from '../portal/quotas.js';
 import { type RunningPortal, startPortal } from '../portal/start.js';
 import {
   type CertificateSource,
@@ -48,7 +47,7 @@ export async function runPortal(env: NodeJS.ProcessEnv, say: (line: string) => v
       seals,
       endpoints: settings.endpoints,
       self,
-      quotaOf: ({ planId, parameters }) => (quotas.get(planId) ?? DEFAULT_QUOTA) * unitsOf(parameters),
+      quotaOf: (instance) => quotaOf(quotas, instance),
       defaultQuota: DEFAULT_QUOTA,
       ...(listen.host === undefined ? {} : { host: listen.host }),
       port: listen.port,

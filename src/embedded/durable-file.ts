@@ -44,8 +44,8 @@ export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 }
 
-// A rename survives a power cut only once the folder itself is on disk.
-async function syncFolder(folder: string): Promise<void> {
+/** A rename survives a power cut only once the folder itself is on disk. */
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
     await handle.sync();

@@ -1,11 +1,11 @@
 /** The entry of a worker thread that runs one portal. It loads everything, waits for its job, and serves. */
 
 import { parentPort } from 'node:worker_threads';
-import { unitsOf } from '../broker/units.js';
 import { Sealer } from '../credentials/seal.js';
 import { Secret } from '../credentials/secret.js';
 import { openLog } from '../observability/log.js';
 import { BEAT_MS } from './heartbeat.js';
+import { quotaOf } from './quotas.js';
 import { type RunningPortal, startPortal } from './start.js';
 import { certificateFiles, fixedCertificate } from './tls.js';
 import { BEATS, type FromWorker, type PortalJob, type ToWorker, WAITING } from './worker-job.js';
@@ -51,7 +51,7 @@ async function run(job: PortalJob, counts: Int32Array): Promise<RunningPortal> {
     seals: new Sealer(job.encryptionKeys.map(({ id, key }) => ({ id, key: new Secret(key) }))),
     endpoints: job.endpoints,
     self: job.self,
-    quotaOf: ({ planId, parameters }) => (quotaByPlan.get(planId) ?? defaultQuota) * unitsOf(parameters),
+    quotaOf: (instance) => quotaOf(quotaByPlan, instance, defaultQuota),
     defaultQuota,
     ...(job.host === undefined ? {} : { host: job.host }),
     port: job.port,

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { AwsV4Signer } from 'aws4fetch';
 import type { Secret } from '../../credentials/secret.js';
-import { sleep } from '../../timing.js';
+import { sleep, withTimeout } from '../../timing.js';
+import { type Asking, S3Upload } from './s3-upload.js';
+import { element, elements } from './s3-xml.js';
 import { assertName, type BackupStore, NAME, type StoredFile, StoreError } from './store.js';
 
 /** S3 takes parts of 5 MiB and more, and 10,000 of them. */
@@ -25,13 +27,6 @@ export interface S3Options {
   firstPauseMs?: number;
 }
 
-interface Asking {
-  query?: Record<string, string>;
-  body?: Uint8Array;
-  headers?: Record<string, string>;
-  signal?: AbortSignal | undefined;
-}
-
 /** A bucket of S3 or of what speaks its language. Each request is signed with its body's hash. */
 export class S3Store implements BackupStore {
   readonly #bucket: string;
@@ -52,7 +47,7 @@ export class S3Store implements BackupStore {
 
   async write(name: string, pieces: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<number> {
     assertName(name);
-    const upload = new Upload((asking) =>
+    const upload = new S3Upload((asking) =>
       // What was given up has to be ended all the same.
       this.#ask(asking.method, name, asking.method === 'DELETE' ? asking : { ...asking, signal }),
     );
@@ -258,59 +253,6 @@ export class S3Store implements BackupStore {
   }
 }
 
-type Ask = (asking: Asking & { method: string }) => Promise<Response>;
-
-/** One file on its way: small ones in one request, others in parts. */
-class Upload {
-  #id: string | undefined;
-  readonly #tags: string[] = [];
-  #bytes = 0;
-
-  constructor(readonly ask: Ask) {}
-
-  async part(body: Buffer): Promise<void> {
-    if (this.#id === undefined) {
-      const begun = await (await this.ask({ method: 'POST', query: { uploads: '' } })).text();
-      this.#id = element(begun, 'UploadId');
-      if (this.#id === undefined) {
-        throw new StoreError('refused', 'The store does not take uploads in parts.');
-      }
-    }
-    const query = { partNumber: String(this.#tags.length + 1), uploadId: this.#id };
-    const { headers } = await this.ask({ method: 'PUT', query, body, headers: { 'content-md5': md5(body) } });
-    this.#tags.push(headers.get('etag') ?? '');
-    this.#bytes += body.length;
-  }
-
-  async end(rest: Buffer): Promise<number> {
-    if (this.#id === undefined) {
-      await this.ask({ method: 'PUT', body: rest, headers: { 'content-md5': md5(rest) } });
-      return rest.length;
-    }
-    if (rest.length > 0) {
-      await this.part(rest);
-    }
-    const parts = this.#tags.map(
-      (tag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${tag}</ETag></Part>`,
-    );
-    const body = Buffer.from(`<CompleteMultipartUpload>${parts.join('')}</CompleteMultipartUpload>`);
-    const done = await (await this.ask({ method: 'POST', query: { uploadId: this.#id }, body })).text();
-    // S3 may find out after it has begun to answer 200.
-    const code = elements(done, 'Error').length > 0 ? element(done, 'Code') : undefined;
-    if (code !== undefined) {
-      throw new StoreError('away', `The store could not put an upload together: ${code}.`);
-    }
-    return this.#bytes;
-  }
-
-  /** What can't be ended now is swept later. */
-  async abort(): Promise<void> {
-    if (this.#id !== undefined) {
-      await this.ask({ method: 'DELETE', query: { uploadId: this.#id } }).catch(() => undefined);
-    }
-  }
-}
-
 /** The body of an answer, given up when nothing comes any more. */
 async function* withoutStalls({ body }: Response): AsyncGenerator<Uint8Array> {
   if (body === null) {
@@ -319,38 +261,16 @@ async function* withoutStalls({ body }: Response): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
   try {
     for (;;) {
-      let timer: NodeJS.Timeout | undefined;
-      const stalled = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error('nothing comes any more')), STALL_MS);
-      });
-      const { done, value } = await Promise.race([reader.read(), stalled]).finally(() => clearTimeout(timer));
-      if (done) {
+      const read = await withTimeout(reader.read(), STALL_MS);
+      if (read === undefined) {
+        throw new Error('nothing comes any more');
+      }
+      if (read.done) {
         return;
       }
-      yield value;
+      yield read.value;
     }
   } finally {
     await reader.cancel().catch(() => undefined); // it has broken already
   }
-}
-
-function md5(body: Uint8Array): string {
-  return createHash('md5').update(body).digest('base64');
-}
-
-/** The answers are flat and machine-made; a whole parser of XML would be more to trust than these lines. */
-function elements(xml: string, name: string): string[] {
-  return [...xml.matchAll(new RegExp(`<${name}>([\\s\\S]*?)</${name}>`, 'g'))].map(
-    ([, inner]) => inner as string,
-  );
-}
-
-function element(xml: string, name: string): string | undefined {
-  const [text] = elements(xml, name);
-  return text
-    ?.replace(/&lt;/g, '<')
-    .replace(/&gt;/g, '>')
-    .replace(/&quot;/g, '"')
-    .replace(/&apos;/g, "'")
-    .replace(/&amp;/g, '&');
 }

@@ -23,6 +23,9 @@ export function openOperation(kind: OperationKind, resource: Resource, owner: st
   return operationOf({ operation_id, kind, owner, started_at: new Date().toISOString() }, resource);
 }
 
+/** An owner that is no replica's session: whichever replica looks first takes the work over. */
+export const NOBODY = 'operator';
+
 /** What a record says of the operation that works on it. */
 export function workOf(operation: OperationRecord, failure?: string): Work {
   return {

@@ -1,8 +1,8 @@
-import type { InstanceRecord, OperationRecord, Stored } from '../model.js';
+import type { BackupSource, InstanceRecord, OperationRecord, Stored } from '../model.js';
 import type { BeforeStep, BrokerLog, InstanceBackups, Records } from '../ports.js';
 import { Overtaken, RestoreImpossible } from '../restore-errors.js';
 import type { StepOutcome } from './binding-steps.js';
-import { finish, operationOf } from './operations.js';
+import { finish, operationOf, workOf } from './operations.js';
 
 /** How often the description of the operation is brought up to date, in milliseconds. */
 const TELL_MS = 2_000;
@@ -13,6 +13,20 @@ export interface RestoringParts {
   log: BrokerLog;
   /** Absent where no backups are made. */
   backups?: InstanceBackups | undefined;
+}
+
+/** The record of an instance that is to be filled from a backup by an operation. */
+export function restoringFrom(
+  instance: InstanceRecord,
+  operation: OperationRecord,
+  { instance_id, deployment_id, backup_id, keys }: BackupSource,
+): InstanceRecord {
+  return {
+    ...instance,
+    state: 'restoring',
+    work: workOf(operation),
+    restored_from: { instance_id, deployment_id, backup_id, keys },
+  };
 }
 
 /**

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { AsyncRequired, ConcurrencyError, Conflict, InvalidRequest } from '../errors.js';
 import type { BackupSource, InstanceRecord, JsonObject } from '../model.js';
-import { finish, openOperation, workOf } from '../operations/operations.js';
+import { finish, openOperation } from '../operations/operations.js';
+import { restoringFrom } from '../operations/restoring.js';
 import type { BrokerParts } from '../parts.js';
 import { ANSWER_WITHIN_MS } from '../times.js';
 import { type InstanceAttributes, sameInstance } from './compare.js';
@@ -37,8 +38,7 @@ export async function provision(parts: BrokerParts, request: ProvisionRequest): 
     return answerFor(request, (await parts.records.readInstance(instance_id))?.value);
   }
   const operation = openOperation('provision', { instance_id }, parts.session.id);
-  const restoring = source && { state: 'restoring' as const, work: workOf(operation), restored_from: source };
-  const next: InstanceRecord = {
+  const ready: InstanceRecord = {
     schema: 1,
     instance_id,
     state: 'ready',
@@ -47,8 +47,8 @@ export async function provision(parts: BrokerParts, request: ProvisionRequest): 
     ...attributes,
     created_at: operation.started_at,
     updated_at: operation.started_at,
-    ...restoring,
   };
+  const next = source === undefined ? ready : restoringFrom(ready, operation, source);
   const result = await parts.records.change({
     instance: { id: instance_id, expected: undefined, next },
     until: performance.now() + ANSWER_WITHIN_MS,

@@ -9,7 +9,8 @@ import {
   UnsupportedUpdate,
 } from '../errors.js';
 import type { BackupSource, InstanceRecord, JsonObject } from '../model.js';
-import { finish, openOperation, workOf } from '../operations/operations.js';
+import { finish, openOperation } from '../operations/operations.js';
+import { restoringFrom } from '../operations/restoring.js';
 import type { BrokerParts } from '../parts.js';
 import { ANSWER_WITHIN_MS } from '../times.js';
 import { unitsOf } from '../units.js';
@@ -90,7 +91,7 @@ async function applyUpdate(
     await assertFits(parts, catalog, stored.value, next);
     const source = await sourceOf(parts, request, stored.value);
     if (source !== undefined) {
-      next = { ...next, state: 'restoring', work: workOf(operation), restored_from: source };
+      next = restoringFrom(next, operation, source);
     }
     const result = await records.change({
       instance: { id: instance_id, expected: stored, next },

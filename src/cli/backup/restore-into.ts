@@ -1,6 +1,6 @@
 import type { BackupManifest } from '../../backups/manifest.js';
-import type { InstanceRecord } from '../../broker/model.js';
-import { openOperation, workOf } from '../../broker/operations/operations.js';
+import { NOBODY, openOperation } from '../../broker/operations/operations.js';
+import { restoringFrom } from '../../broker/operations/restoring.js';
 import { sleep } from '../../timing.js';
 import type { Output } from '../output.js';
 import type { Tools } from '../tools.js';
@@ -8,8 +8,6 @@ import type { BackupOptions } from './options.js';
 import { Progress } from './progress.js';
 
 const LOOK_MS = 500;
-/** No replica's session: whichever looks first takes the work over. */
-const NOBODY = 'operator';
 /** A broker takes what nobody works on within this time, in milliseconds. */
 const TAKEN_WITHIN_MS = 30_000;
 
@@ -43,18 +41,12 @@ export async function restoreInto(
     return 1;
   }
   const operation = openOperation('update', { instance_id: into }, NOBODY);
-  const { instance_id, deployment_id, backup_id, keys } = source;
-  const next: InstanceRecord = {
-    ...stored.value,
-    state: 'restoring',
-    work: workOf(operation),
-    restored_from: { instance_id, deployment_id, backup_id, keys },
-  };
+  const next = restoringFrom(stored.value, operation, source);
   const result = await records.change({ instance: { id: into, expected: stored, next }, opened: operation });
   if (!result.done) {
     throw new Error(`The instance "${into}" has just changed. Try again.`);
   }
-  const { state, description } = await watch(records, into, operation.id, keys);
+  const { state, description } = await watch(records, into, operation.id, source.keys);
   output.line(output.json ? JSON.stringify({ state, description }) : `${state}: ${description}`);
   return state === 'succeeded' ? 0 : 1;
 }
