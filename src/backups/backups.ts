@@ -14,6 +14,7 @@ import {
   type BackupKind,
   type BackupManifest,
   dataName,
+  idsOf,
   manifestName,
   openManifest,
   sealManifest,
@@ -146,7 +147,7 @@ export class Backups {
         );
         return manifest;
       } catch (error) {
-        await store.delete(dataName(deployment_id, backup_id)).catch(() => undefined); // swept later
+        await this.#deleteFiles(deployment_id, backup_id).catch(() => undefined); // tidied later
         if (!(error instanceof RevisionCompacted) || attempt >= MOST_CUTS) {
           throw error;
         }
@@ -179,7 +180,7 @@ export class Backups {
   /** Whether the last backup of a deployment that is being deleted is in the store. */
   async hasFinal(deploymentId: string): Promise<boolean> {
     for await (const { name } of this.parts.store.list(`${deploymentId}/`)) {
-      const [, backupId = ''] = name.split(/[/.]/);
+      const { backupId } = idsOf(name);
       if (name === manifestName(deploymentId, backupId)) {
         const { kind } = await this.readManifest(deploymentId, backupId);
         if (kind === 'final') {
@@ -190,13 +191,16 @@ export class Backups {
     return false;
   }
 
-  /** Its manifest goes first: what has none is no backup. */
   async delete(manifest: Pick<BackupManifest, 'instance_id' | 'deployment_id' | 'backup_id'>): Promise<void> {
-    const { store, records } = this.parts;
-    const { deployment_id, backup_id } = manifest;
-    await store.delete(manifestName(deployment_id, backup_id));
-    await store.delete(dataName(deployment_id, backup_id));
-    await records.remove(manifest);
+    await this.#deleteFiles(manifest.deployment_id, manifest.backup_id);
+    await this.parts.records.remove(manifest);
+  }
+
+  /** The manifest goes first, also one whose writing failed and may have come through: what has none is no backup. */
+  async #deleteFiles(deploymentId: string, backupId: string): Promise<void> {
+    const { store } = this.parts;
+    await store.delete(manifestName(deploymentId, backupId));
+    await store.delete(dataName(deploymentId, backupId));
   }
 
   /**

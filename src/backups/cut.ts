@@ -59,7 +59,7 @@ export class Cut {
 
   /** @throws RevisionCompacted, EtcdError, and the signal's reason */
   async *pages(): AsyncGenerator<BackupRecord[]> {
-    const keySpaces = new KeySpaces(this.client, await this.#leasesWithoutKeys());
+    const keySpaces = new KeySpaces(this.client, await this.#leases());
     // What is asked for comes while the pages before it are written.
     const asked: Promise<IRangeResponse | undefined>[] = [this.#first()];
     for (;;) {
@@ -128,7 +128,7 @@ export class Cut {
     this.#limit = Math.max(1, Math.min(LARGEST_PAGE, fitting, this.#limit * 4));
   }
 
-  async #leasesWithoutKeys(): Promise<bigint[]> {
+  async #leases(): Promise<bigint[]> {
     const { leases } = await this.client.lease.leaseLeases();
     return leases.map(({ ID }) => BigInt(ID));
   }

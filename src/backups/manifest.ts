@@ -31,6 +31,12 @@ export const dataName = (deploymentId: string, backupId: string) => `${deploymen
 export const manifestName = (deploymentId: string, backupId: string) =>
   `${deploymentId}/${backupId}.manifest`;
 
+/** Whose file it is, of a name in the store. */
+export function idsOf(name: string): { deploymentId: string; backupId: string } {
+  const [deploymentId = '', backupId = ''] = name.split(/[/.]/);
+  return { deploymentId, backupId };
+}
+
 export function sealManifest(manifest: BackupManifest, seals: Seals): Buffer {
   const { deployment_id, backup_id } = manifest;
   return Buffer.from(seals.seal(new Secret(JSON.stringify(manifest)), purposeOf(deployment_id, backup_id)));

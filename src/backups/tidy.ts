@@ -1,5 +1,5 @@
 import type { Backups } from './backups.js';
-import { type BackupManifest, manifestName } from './manifest.js';
+import { type BackupManifest, idsOf, manifestName } from './manifest.js';
 
 /** Longer than a backup takes: data without a manifest may be of one that is being made. */
 const UNFINISHED_MS = 24 * 3_600_000;
@@ -38,8 +38,8 @@ export async function compareStore(backups: Backups, olderThanMs = UNFINISHED_MS
   }
   const untidy: Untidy = { unknown: [], missing: [], unfinished: [] };
   for (const [name, at] of stored) {
-    const [deployment = '', backup = ''] = name.split(/[/.]/);
-    const manifest = manifestName(deployment, backup);
+    const { deploymentId, backupId } = idsOf(name);
+    const manifest = manifestName(deploymentId, backupId);
     if (name === manifest && !indexed.has(name)) {
       untidy.unknown.push(name);
     } else if (name !== manifest && !stored.has(manifest) && at <= Date.now() - olderThanMs) {
@@ -73,9 +73,9 @@ export async function tidy(
   const { unknown, missing, unfinished } = await compareStore(backups, olderThanMs);
   for (const name of unknown) {
     stopping?.throwIfAborted();
-    const [deployment = '', backup = ''] = name.split(/[/.]/);
+    const { deploymentId, backupId } = idsOf(name);
     try {
-      await records.put(await backups.readManifest(deployment, backup));
+      await records.put(await backups.readManifest(deploymentId, backupId));
       tidied.indexed += 1;
     } catch (error) {
       // Another broker's, or one whose key is gone: not ours to delete.

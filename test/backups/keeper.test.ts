@@ -7,6 +7,7 @@ import { BackupKeeper } from '../../src/backups/keeper.js';
 import type { BackupManifest } from '../../src/backups/manifest.js';
 import { slotOf } from '../../src/backups/schedule.js';
 import { FolderStore } from '../../src/backups/stores/folder.js';
+import { tidy } from '../../src/backups/tidy.js';
 import type { InstanceRecord } from '../../src/broker/model.js';
 import type { EtcdClient } from '../../src/etcd/client.js';
 import { startTestBroker, type TestBroker } from '../support/broker.js';
@@ -120,6 +121,23 @@ describe('The keeper of backups', () => {
     assert.ok(logged.includes('A backup failed; it is tried again'));
   });
 
+  it('leaves no manifest without data when the writing of a manifest fails and has come through', async () => {
+    const { record } = await instance();
+    const { backups } = replica();
+    const { store } = backups.parts;
+    const write = store.write.bind(store);
+    store.write = async (name, pieces, signal) => {
+      const bytes = await write(name, pieces, signal);
+      if (name.endsWith('.manifest')) {
+        throw new Error('the answer was lost');
+      }
+      return bytes;
+    };
+    await assert.rejects(backups.take(record, 'on_demand'), { message: 'the answer was lost' });
+    assert.deepEqual(await tidy(backups, undefined, 0), { indexed: 0, removed: 0 });
+    assert.deepEqual(await backups.list(), []);
+  });
+
   it('removes what has had its time, and all of an instance that is gone for longer than the time of grace', async () => {
     const { record } = await instance();
     const { keeper, backups } = replica(() => false);
@@ -141,20 +159,22 @@ describe('The keeper of backups', () => {
   it('ends one by the schedule when another is asked for, and makes two of different instances at the most', async function () {
     this.timeout(30_000);
     const { record } = await instance();
-    for (let at = 0; at < 60; at += 1) {
-      const key = Buffer.from(`/d/${record.deployment_id}/a/${at}`);
-      await root.kv.put({ key, value: Buffer.alloc(1_000_000) });
-    }
+    await root.kv.put({ key: Buffer.from(`/d/${record.deployment_id}/a/l`), value: Buffer.from('v') });
     const { backups } = replica();
-    // It rests between its pages, so it takes a while.
-    const daily = backups.take(record, 'daily');
+    // As long as it takes: it ends when it is told to, and not before.
+    const slow = replica().backups;
+    slow.parts.store.write = (_name, _pieces, signal) =>
+      new Promise((_resolve, reject) => {
+        signal?.addEventListener('abort', () => reject(signal.reason));
+      });
+    const daily = slow.take(record, 'daily');
     daily.catch(() => undefined);
     const others = [someInstance(), someInstance()];
     await new Promise((resolve) => setTimeout(resolve, 100));
     await root.kv.put({ key: Buffer.from('/_broker/v1/backups/places/1'), value: Buffer.from('x') });
     await assert.rejects(backups.take(others[0] as (typeof others)[0], 'weekly'), { name: 'BackupUnderWay' });
     const asked = await backups.take(record, 'on_demand');
-    assert.equal(asked.keys, 61);
+    assert.equal(asked.keys, 2);
     await assert.rejects(daily, { name: 'BackupUnderWay', message: /has taken the place of this one/ });
     assert.deepEqual(kinds(await backups.list(record.instance_id)), ['on_demand']);
   });
