@@ -75,6 +75,7 @@ export class Portal {
   readonly #ticker: NodeJS.Timeout;
   readonly #told: SnapshotParts;
   #ticks = 0;
+  #isDraining = false;
 
   private constructor(
     readonly options: PortalOptions,
@@ -138,6 +139,7 @@ export class Portal {
       guard,
       scheduler,
       adaptive,
+      isDraining: () => this.#isDraining,
       log,
       observe,
     };
@@ -154,7 +156,8 @@ export class Portal {
       floors,
       floorStore: new PortalRecords(client),
       upstream: this.upstream,
-      isServing: () => this.directory.isWhole,
+      isServing: () => this.directory.isWhole && !this.#isDraining,
+      isDraining: () => this.#isDraining,
       log,
       observe,
     });
@@ -207,8 +210,9 @@ export class Portal {
     return new Dispatch(this.#dispatch, connection);
   }
 
-  /** Ends watches and other streams, which would keep a portal from stopping. */
+  /** Ends watches and other streams, which would keep a portal from stopping, and begins none any more. */
   endStreams(): void {
+    this.#isDraining = true;
     this.#dispatch.local.endStreams();
     this.active.endStreams();
   }

@@ -39,6 +39,21 @@ for (const { version, path } of await availableEtcds()) {
       await house.startPortal();
     });
 
+    it('ends streams that were on their way when it began to drain, so that they do not hold it up', async () => {
+      const client = await RawClient.open(house.running.port, credentials);
+      const startedAt = performance.now();
+      const drained = house.running.drain(20_000);
+      const watch = client.stream('Watch/Watch');
+      watch.write({ create_request: { key: bytes('k') } });
+      const put = client.call('KV/Put', { key: bytes('k'), value: bytes('on its way') });
+      assert.equal(await watch.ended(), '14 etcdserver: server stopped');
+      await put;
+      await drained;
+      assert.ok(performance.now() - startedAt < 10_000);
+      client.close();
+      await house.startPortal();
+    });
+
     it('serves on while its own etcd user is refused', async () => {
       const client = await RawClient.open(house.running.port, credentials);
       await house.root.auth.userRevokeRole({ name: PORTAL_USER, role: PORTAL_USER });

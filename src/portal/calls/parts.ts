@@ -17,6 +17,8 @@ export interface ForwardingParts {
   readonly guard: ClusterGuard;
   readonly scheduler: FairScheduler;
   readonly adaptive: AdaptiveLimit;
+  /** Whether the portal stops: then it begins no streams. */
+  readonly isDraining: () => boolean;
   readonly log: Logger;
   /** Told of each call when it is over. @param seconds from the request to the answer */
   readonly observe: (call: string, code: number, seconds: number) => void;

@@ -49,6 +49,9 @@ export abstract class StreamCall implements InboundHandlers, Held {
   /** @returns why it can't begin; then nothing is held and nobody is told of its end */
   begin(): Status | undefined {
     const { gauges, held, tenant } = this.active;
+    if (this.parts.isDraining()) {
+      return statuses.stopped; // it was on its way when the others were ended
+    }
     // Findings play no part here: it is the call itself that writes.
     found.reset();
     const denied = denialOf(tenant, this.call, found, 0);

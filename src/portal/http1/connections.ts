@@ -14,6 +14,7 @@ export class Http1Connections {
   readonly #open = new Map<Socket, Http1Connection>();
   #ticker: NodeJS.Timeout | undefined;
   #onEmpty: (() => void) | undefined;
+  #isDraining = false;
 
   constructor(budget: MemoryBudget, limits: Partial<Http1Limits> = {}) {
     this.limits = { ...HTTP1_LIMITS, ...limits };
@@ -56,11 +57,15 @@ export class Http1Connections {
     this.#open.set(socket, connection);
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
     this.#server.emit('connection', socket);
+    if (this.#isDraining) {
+      connection.drain(); // its handshake was not done when the others were told
+    }
     return connection;
   }
 
   /** Resolves when none is left, which is at the latest after `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
+    this.#isDraining = true;
     if (this.#open.size === 0) {
       return;
     }

@@ -20,6 +20,7 @@ export class Connections {
   #ticker: NodeJS.Timeout | undefined;
   #lastTick = 0;
   #onEmpty: (() => void) | undefined;
+  #isDraining = false;
 
   constructor(options: ConnectionsOptions = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -46,6 +47,9 @@ export class Connections {
       this,
     );
     this.#open.add(connection as ServerConnection<unknown>);
+    if (this.#isDraining) {
+      connection.drain(); // its handshake was not done when the others were told
+    }
     if (this.#ticker === undefined) {
       this.#lastTick = performance.now();
       this.#ticker = setInterval(() => this.#tick(), TICK_MS);
@@ -55,6 +59,7 @@ export class Connections {
 
   /** GOAWAY for all; resolves when none is left, which is at the latest after `timeoutMs`. */
   async drain(timeoutMs: number): Promise<void> {
+    this.#isDraining = true;
     if (this.#open.size === 0) {
       return;
     }

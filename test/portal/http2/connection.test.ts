@@ -181,6 +181,19 @@ describe("The portal's HTTP/2 connection", () => {
     assert.deepEqual(portal.ends, [undefined]);
   });
 
+  it('a connection that comes while it drains is drained too', async () => {
+    await start();
+    const before = await portal.peer();
+    before.send(headersFrames(1, callBlock('/test/Stream'), false));
+    const drained = portal.connections.drain(30_000);
+    await before.next('goaway');
+    const late = await portal.peer();
+    assert.equal((await late.next('goaway')).code, ErrorCode.NO_ERROR);
+    before.send(dataFrame(1, framed(Buffer.from('last')), true));
+    await Promise.all([before.closed, late.closed, drained]);
+    assert.deepEqual(portal.ends, [undefined, undefined]);
+  });
+
   it('aborts what is open at the deadline of a drain', async () => {
     await start();
     const peer = await portal.peer();

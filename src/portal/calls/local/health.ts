@@ -14,7 +14,12 @@ export class Health implements InboundHandlers {
     readonly isServing: () => boolean,
     /** Those that watch, and this one once it does. */
     readonly watching: Set<Health>,
+    readonly isDraining: () => boolean,
   ) {}
+
+  get isCheck(): boolean {
+    return this.inbound.path.endsWith('/Check');
+  }
 
   /** The portal stops. */
   draining(): void {
@@ -33,9 +38,11 @@ export class Health implements InboundHandlers {
       this.#end(statuses.oneMessage.code, statuses.oneMessage.message);
     } else if (this.#message.length > 0 && !this.#message.equals(Buffer.from([0x0a, 0]))) {
       this.#end(Code.NOT_FOUND, 'unknown service');
+    } else if (this.isDraining() && !this.isCheck) {
+      this.draining();
     } else {
       const answer = this.isServing() ? SERVING : NOT_SERVING;
-      if (this.inbound.path.endsWith('/Check')) {
+      if (this.isCheck) {
         this.inbound.answer(answer);
       } else {
         this.watching.add(this);

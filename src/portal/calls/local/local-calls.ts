@@ -22,6 +22,7 @@ export interface LocalParts {
   readonly floorStore: FloorStore;
   readonly upstream: Upstream;
   readonly isServing: () => boolean;
+  readonly isDraining: () => boolean;
   readonly log: Logger;
   readonly observe: (call: string, code: number, seconds: number) => void;
 }
@@ -39,7 +40,7 @@ export class LocalCalls {
   /** A call that is none of etcd's and needs no token; undefined when there is no such call. */
   withoutToken(inbound: InboundCall): InboundHandlers | undefined {
     return HEALTH.test(inbound.path)
-      ? new Health(inbound, this.parts.isServing, this.#healthWatches)
+      ? new Health(inbound, this.parts.isServing, this.#healthWatches, this.parts.isDraining)
       : undefined;
   }
 
