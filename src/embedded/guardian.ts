@@ -28,6 +28,7 @@ exit "$status"
 `;
 
 const PID_TIMEOUT_MS = 5_000;
+const LAST_LINE_MS = 1_000;
 
 export interface GuardedProcess {
   /** The process id of etcd itself. */
@@ -100,7 +101,10 @@ async function readPid(
 ): Promise<number> {
   const lines = createInterface({ input: guardian.stdout });
   const pid = once(lines, 'line').then(([line]) => Number(line));
-  const end = exited.then((how): never => {
+  const closed = once(lines, 'close');
+  const end = exited.then(async (how): Promise<never> => {
+    // Its end may be seen before what it has printed: then etcd was started, and has ended at once.
+    await withTimeout(closed, LAST_LINE_MS);
     throw new Error(`etcd's guardian ${how}`);
   });
   const found = await withTimeout(Promise.race([pid, end]), PID_TIMEOUT_MS);
