@@ -197,7 +197,7 @@ describe("An operator's own cluster", () => {
         notBefore: now - 60_000,
         notAfter: now + 60_000,
       });
-      const reason = /verify the first certificate\).*Check ETCD_CA_CERT/;
+      const reason = /verify the first certificate\b.*Check ETCD_CA_CERT/;
       await assertRefused({ ...common.settings, ETCD_CA_CERT: stranger }, reason);
       const { ETCD_CA_CERT: _authority, ...settings } = common.settings;
       await assertRefused(settings as Record<string, string>, reason);
