@@ -419,13 +419,15 @@ export class Platform {
     const met = act.met(binding);
     const noInstance = act.met(instance).has(ABSENT);
     const isContested = act.rivals.has('delete');
+    // A fault may hold back the creation that a repeated request waits for until the time for its answer is up.
+    const isHeldBack = act.rivals.has('create') && this.#isExcused(act);
     const isUndecided = this.#judge(command, binding, act, reply, {
       201: met.has(ABSENT) && isPresent(act.met(instance)),
       200: met.has(variant) || act.rivals.has('create'),
       400: predecessor !== undefined && (act.met(predecessor).has(ABSENT) || noInstance),
       404: noInstance,
       409: [...met].some((state) => state !== ABSENT && state !== variant),
-      422: isContested,
+      422: isContested || isHeldBack,
       500: isContested,
     });
     const isMade = !isUndecided && (reply?.status === 200 || reply?.status === 201);
