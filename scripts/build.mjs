@@ -1,6 +1,15 @@
 // Compiles with TypeScript's own compiler when a source is newer than the last successful build.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -41,6 +50,9 @@ export function build() {
     console.error('The build failed; the lines above say where.');
     process.exit(1);
   }
+  // What browsers get is served as it is written.
+  const assets = path.join('src', 'dashboard', 'assets');
+  cpSync(path.join(root, assets), path.join(root, 'dist', assets), { recursive: true });
   // npm sets this bit only when it installs, and the compiler has just made the file anew.
   chmodSync(path.join(root, 'dist', 'src', 'cli.js'), 0o755);
   writeFileSync(stamp, '');

@@ -1,3 +1,5 @@
+import { Administration } from './administration/administration.js';
+import { KeyBrowser } from './administration/key-browser.js';
 import { type BrokerAccess, brokerAccess, describeCluster, openCluster, tenantsAddress } from './backing.js';
 import { BackupsOfInstances } from './backups/instance-backups.js';
 import { BackupKeeper } from './backups/keeper.js';
@@ -22,6 +24,7 @@ import type { BackupSettings } from './config/backups.js';
 import type { Config } from './config/config.js';
 import type { CredentialsName } from './credentials/available-credentials.js';
 import { Sealer } from './credentials/seal.js';
+import { EVERY_DEPLOYMENT, signInLink } from './dashboard/address.js';
 import type { KeptSecret } from './embedded/kept-secrets.js';
 import { isAccessChange } from './etcd/calls.js';
 import { within } from './etcd/client.js';
@@ -35,6 +38,7 @@ import { OwnPortals } from './own-portals.js';
 import { portalMetrics } from './portal/metrics/prometheus.js';
 import { ApiTokens } from './records/api-tokens.js';
 import { ClusterClock } from './records/cluster-clock.js';
+import { DashboardLinks } from './records/dashboard-links.js';
 import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
 import { RecordStore } from './records/record-store.js';
@@ -62,6 +66,8 @@ export interface Application {
   endpoints: readonly string[];
   /** What `endpoints` are. */
   names: CredentialsName;
+  /** Signs a browser in to all dashboards, once; with an embedded cluster, whose broker a person starts by hand. */
+  dashboardLink?: string;
   /** Those that this broker runs itself. */
   portals?: OwnPortals;
   /** Stops listening, lets what runs end, leaves the rest for whoever takes over. */
@@ -171,13 +177,19 @@ export async function startApplication(
       publicUrl: config.publicUrl ?? '',
       region: config.region,
     };
-    const app = createApp({
-      broker,
-      catalog,
-      service,
-      tokens: withDomainErrors(new ApiTokens(client)),
+    const links = withDomainErrors(new DashboardLinks(client));
+    const administration = new Administration({
+      ...{ broker, catalog, service },
       copies: copies?.backups,
+      keyBrowser: withDomainErrors(new KeyBrowser(client)),
       etcdVersion: async () => (await client.maintenance.status()).version,
+    });
+    const stopping = new AbortController();
+    const app = createApp({
+      ...{ broker, catalog, service, administration, links },
+      stopping: stopping.signal,
+      instances: () => records.instances(() => undefined),
+      tokens: withDomainErrors(new ApiTokens(client)),
       credentials: access.credentials,
       trustProxy: config.trustProxy,
       log,
@@ -235,14 +247,19 @@ export async function startApplication(
       const giveUp = setTimeout(() => client.close(), DRAIN_MS + FAREWELL_MS);
       giveUp.unref();
       const startedAt = performance.now();
+      stopping.abort();
       // The requests first: until it is answered, each may still begin an operation.
       const drained = portals?.stop(PORTAL_DRAIN_MS);
       await server.close(DRAIN_MS);
       await drained;
       await tasks.drain(DRAIN_MS - (performance.now() - startedAt));
     });
+    const link =
+      embedded &&
+      signInLink(service.publicUrl, EVERY_DEPLOYMENT, await links.create(EVERY_DEPLOYMENT, 'operator'));
     return {
       url,
+      ...(link === undefined ? {} : { dashboardLink: link }),
       publicUrl: service.publicUrl,
       username: access.credentials[0]?.username as string,
       ...(access.keptPassword === undefined ? {} : { keptPassword: access.keptPassword }),

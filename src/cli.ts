@@ -18,6 +18,7 @@ Commands (settings come from the environment, as for the broker itself):
                  --all      tries every credential, not only 1,000 of them
                  --yes      does not ask
   api-token    makes, lists and revokes tokens of the administration API; has a --help
+  dashboard    makes a link that signs a browser in to the dashboard once; has a --help
   backup       lists, makes, verifies, downloads and restores backups; has a --help
   operations   lists the operations that are under way
   reseal       seals every record anew under the newest key of BROKER_ENCRYPTION_KEY
@@ -48,6 +49,9 @@ async function main(args: string[]): Promise<number | undefined> {
   }
   if (args[0] === 'api-token') {
     return await runApiToken(args.slice(1));
+  }
+  if (args[0] === 'dashboard') {
+    return await runDashboard(args.slice(1));
   }
   let parsed: ReturnType<typeof parse>;
   try {
@@ -174,6 +178,14 @@ async function runApiToken(args: string[]): Promise<number> {
   return typeof options === 'number'
     ? options
     : withTools((tools) => apiToken(tools, terminal(options.json), options));
+}
+
+async function runDashboard(args: string[]): Promise<number> {
+  const { DASHBOARD_HELP, dashboardLink, dashboardOptions } = await import('./cli/dashboard.js');
+  const options = optionsOf(() => dashboardOptions(args), DASHBOARD_HELP);
+  return typeof options === 'number'
+    ? options
+    : withTools((tools) => dashboardLink(tools, terminal(options.json), options));
 }
 
 function failed(error: Error): number {

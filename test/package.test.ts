@@ -49,7 +49,7 @@ describe('The package as npm publishes it', () => {
       assert.ok(files.includes(file), file);
     }
     const expected =
-      /^(dist\/src\/.*\.js|docs\/[A-Za-z-]+\.md|deploy\/.+|catalog\.json|package\.json|LICENSE|[A-Z]+\.md)$/;
+      /^(dist\/src\/.*\.(js|css)|docs\/[A-Za-z-]+\.md|deploy\/.+|catalog\.json|package\.json|LICENSE|[A-Z]+\.md)$/;
     assert.deepEqual(
       files.filter((file) => !expected.test(file)),
       [],

@@ -73,6 +73,8 @@ export interface Records {
     bindingId?: string,
     operationId?: string,
   ): Promise<OperationRecord | undefined>;
+  /** The operations on an instance and its bindings that ended last, the newest first. */
+  recentOperations(instanceId: string, limit: number): Promise<OperationRecord[]>;
   /** @throws MalformedRecord unless `onMalformed` is given */
   bindings(instanceId?: string, onMalformed?: OnMalformed): AsyncIterable<Stored<BindingRecord>>;
   change(change: RecordChange): Promise<ChangeResult>;

@@ -7,7 +7,7 @@ export const DEPLOYMENTS = '/d/';
 const DIGITS = '0123456789abcdef';
 const ID_LENGTH = 24;
 /** One that was asked for, or a binding's own. */
-const KEY_SPACE = /^([a-z0-9][a-z0-9-]{0,62}|_[0-9a-f]{16})$/;
+export const KEY_SPACE = /^([a-z0-9][a-z0-9-]{0,62}|_[0-9a-f]{16})$/;
 
 /** The prefix of all keys of a deployment. */
 export function deploymentPrefix(deploymentId: string): string {

@@ -18,6 +18,8 @@ import { RecordedNames } from '../records/recorded-names.js';
 
 /** How long the embedded etcd of a running broker may take to answer, in milliseconds. */
 const REACH_TIMEOUT_MS = 5_000;
+/** Where `npm start` is reached when nothing else is set. */
+const USUAL_URL = 'http://localhost:8080';
 const ignore = () => undefined;
 /** The commands look at alarms once at most, and tell what they find themselves. */
 const SILENT = { info: ignore, warn: ignore, error: ignore };
@@ -33,6 +35,8 @@ export interface Tools {
   portalLogin?: PortalSettings['login'];
   /** What keeps the tenants of this cluster apart too little, for operators; undefined when nothing is known. */
   isolationGap(): Promise<string | undefined>;
+  /** Where browsers reach the broker, without a trailing slash. */
+  publicUrl: string;
   /** Whether credentials name portals, which can hold applications off. */
   hasPortals: boolean;
   /** Whether backups are made with these settings. */
@@ -86,6 +90,7 @@ export async function openTools(env: NodeJS.ProcessEnv): Promise<Tools> {
     get seals() {
       return seals();
     },
+    publicUrl: config.publicUrl ?? USUAL_URL,
     hasPortals: config.portal !== undefined,
     hasBackups: config.backups !== undefined,
     backups: () => {

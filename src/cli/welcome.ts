@@ -7,7 +7,7 @@ const USUAL_URL = 'http://localhost:8080';
 
 /** What a person who has started the broker wants to know next. The password is shown when it was made just now. */
 export function welcome(application: Application, cluster: 'embedded' | 'external'): string[] {
-  const { url, publicUrl, username, keptPassword, endpoints, names } = application;
+  const { url, publicUrl, username, keptPassword, endpoints, names, dashboardLink } = application;
   // Both lines work when they are pasted, and do not leave the password in the terminal each time.
   const password =
     keptPassword === undefined ? '"$BROKER_PASSWORD"' : `"$(cat ${shellWord(keptPassword.file)})"`;
@@ -31,6 +31,9 @@ export function welcome(application: Application, cluster: 'embedded' | 'externa
     'Look at its catalog:',
     `  curl -u ${user}:${password} -H 'X-Broker-API-Version: 2.17' ${url}/v2/catalog`,
   );
+  if (dashboardLink !== undefined) {
+    lines.push('Open the dashboard (this link signs in once, within ten minutes):', `  ${dashboardLink}`);
+  }
   // Where bind looks by itself need not be said.
   const folder = keptPassword && path.dirname(keptPassword.file);
   const settings = [

@@ -55,6 +55,7 @@ export const keys = {
     bindingId === undefined
       ? `${ROOT}operations/instance/${encodeId(instanceId)}/`
       : `${ROOT}operations/binding/${encodeId(instanceId)}/${encodeId(bindingId)}/`,
+  operationsOnBindingsOf: (instanceId: string) => `${ROOT}operations/binding/${encodeId(instanceId)}/`,
   operation: (instanceId: string, bindingId: string | undefined, operationId: string) =>
     `${keys.operationsOf(instanceId, bindingId)}${encodeId(operationId)}`,
   /** What is under way, so that a start finds it without reading every record. */
@@ -80,6 +81,8 @@ export const keys = {
   /** Of the administration API. */
   apiTokensOf: (instanceId: string) => `${ROOT}api-tokens/${encodeId(instanceId)}/`,
   apiToken: (instanceId: string, hash: string) => `${keys.apiTokensOf(instanceId)}${hash}`,
+  /** One-time links to the dashboard; under a lease. */
+  dashboardLink: (hash: string) => `${ROOT}dashboard-links/${hash}`,
   /** What is known of backups whose manifest is in the store. */
   backupIndex: `${ROOT}backups/index/`,
   backupsOf: (instanceId: string) => `${keys.backupIndex}${encodeId(instanceId)}/`,

@@ -88,15 +88,20 @@ export class RecordReader {
     return raw && decode(raw, fields);
   }
 
-  /** The record under a prefix that was made last. */
-  async latest<T>(prefix: string, fields: Fields<T>): Promise<Stored<T> | undefined> {
+  /** The records under a prefix that were made last, the newest first. */
+  async newest<T>(
+    prefix: string,
+    fields: Fields<T>,
+    limit: number,
+    onMalformed?: OnMalformed,
+  ): Promise<Stored<T>[]> {
     const { kvs } = await this.connection.kv.range({
       ...rangeOfPrefix(prefix),
-      limit: 1,
+      limit,
       sort_target: SortTarget.Create,
       sort_order: SortOrder.Descend,
     });
-    return kvs[0] && decode(rawOf(kvs[0]), fields);
+    return kvs.flatMap((kv) => decodeOr(rawOf(kv), fields, onMalformed) ?? []);
   }
 
   /** All records under a prefix, in the order of their keys, `page` of them in a call. */

@@ -76,7 +76,8 @@ export class RecordStore implements Records {
     operationId: string | undefined,
   ): Promise<OperationRecord | undefined> {
     if (operationId === undefined) {
-      return (await this.#reader.latest(keys.operationsOf(instanceId, bindingId), OPERATION_FIELDS))?.value;
+      const prefix = keys.operationsOf(instanceId, bindingId);
+      return (await this.#reader.newest(prefix, OPERATION_FIELDS, 1))[0]?.value;
     }
     // It is in one of two places, so both are read at one moment.
     const places = [keys.operation(instanceId, bindingId, operationId), keys.openOperation(operationId)];
@@ -87,6 +88,20 @@ export class RecordStore implements Records {
     const operation = kv && decode(rawOf(kv), OPERATION_FIELDS).value;
     const isTheirs = operation?.instance_id === instanceId && operation.binding_id === bindingId;
     return isTheirs ? operation : undefined;
+  }
+
+  /** The operations on an instance and its bindings that ended last, the newest first. */
+  async recentOperations(instanceId: string, limit: number): Promise<OperationRecord[]> {
+    const ended = await Promise.all(
+      [keys.operationsOf(instanceId), keys.operationsOnBindingsOf(instanceId)].map((prefix) =>
+        this.#reader.newest(prefix, OPERATION_FIELDS, limit, () => undefined),
+      ),
+    );
+    return ended
+      .flat()
+      .map(({ value }) => value)
+      .sort((one, other) => (other.finished_at ?? '').localeCompare(one.finished_at ?? ''))
+      .slice(0, limit);
   }
 
   /** Bindings of an instance, or of all instances, a page of records at a time, in the order of their keys. */

@@ -80,7 +80,7 @@ describe('Backups of instances', () => {
     assert.ok(again.status === 202 ? again.body.operation === accepted.body.operation : again.status === 200);
     assert.deepEqual(await ended('restored', accepted.body.operation), {
       state: 'succeeded',
-      description: 'provision succeeded',
+      description: `restored from the backup ${backup_id}`,
     });
     assert.equal((await broker.provision('restored', { parameters }, ASYNC)).status, 200);
 
@@ -188,7 +188,7 @@ describe('Backups of instances', () => {
     const refused = await run('restore', instance, backup_id, '--into', 'other');
     assert.equal(refused.code, 1, 'nobody could be asked');
     const { code, stdout, stderr } = await run('restore', instance, backup_id, '--into', 'other', '--yes');
-    assert.deepEqual([code, stdout, stderr], [0, 'succeeded: update succeeded\n', '']);
+    assert.deepEqual([code, stdout, stderr], [0, `succeeded: restored from the backup ${backup_id}\n`, '']);
     assert.deepEqual(await all(other), { a: '1' });
     assert.match(
       (await run('restore', instance, backup_id, '--into', 'nowhere', '--yes')).stderr,

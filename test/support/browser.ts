@@ -43,19 +43,7 @@ export class TestBrowser {
   static async start(suite: Mocha.Context): Promise<TestBrowser> {
     suite.timeout(UNPACK_TIMEOUT_MS + LAUNCH_TIMEOUT_MS); // the first time it is unpacked
     try {
-      const { executablePath, env } = await findChromium();
-      return new TestBrowser(
-        await chromium.launch({
-          executablePath,
-          args: FLAGS,
-          env: { ...(process.env as Record<string, string>), ...env },
-          timeout: LAUNCH_TIMEOUT_MS,
-          // The tests' runner ends the browser itself.
-          handleSIGINT: false,
-          handleSIGTERM: false,
-          handleSIGHUP: false,
-        }),
-      );
+      return await TestBrowser.launch();
     } catch (error) {
       if (isRequired()) {
         throw error;
@@ -63,6 +51,23 @@ export class TestBrowser {
       console.log(`Tests in a browser are skipped: ${(error as Error).message.split('\n')[0]}`);
       return suite.skip();
     }
+  }
+
+  /** @throws Error when there is none */
+  static async launch(): Promise<TestBrowser> {
+    const { executablePath, env } = await findChromium();
+    return new TestBrowser(
+      await chromium.launch({
+        executablePath,
+        args: FLAGS,
+        env: { ...(process.env as Record<string, string>), ...env },
+        timeout: LAUNCH_TIMEOUT_MS,
+        // The tests' runner ends the browser itself.
+        handleSIGINT: false,
+        handleSIGTERM: false,
+        handleSIGHUP: false,
+      }),
+    );
   }
 
   /**

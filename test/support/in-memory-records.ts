@@ -155,6 +155,14 @@ export class InMemoryRecords implements Records {
     return this.#read(keys.binding(instanceId, bindingId), BINDING_FIELDS);
   }
 
+  async recentOperations(instanceId: string, limit: number): Promise<OperationRecord[]> {
+    const found = [keys.operationsOf(instanceId), keys.operationsOnBindingsOf(instanceId)].flatMap((prefix) =>
+      this.store.under(prefix),
+    );
+    const read = await Promise.all(found.map((key) => this.#read(key, OPERATION_FIELDS)));
+    return read.flatMap((stored) => stored?.value ?? []).slice(0, limit);
+  }
+
   async readOperation(
     instanceId: string,
     bindingId?: string,

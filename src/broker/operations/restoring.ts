@@ -78,7 +78,7 @@ export async function stepRestoring(
     return { current: result.done ? { value: next, revision: result.revision } : result.instance };
   }
   before();
-  const ended = finish(operation, 'succeeded');
+  const ended = finish(operation, 'succeeded', `restored from the backup ${source.backup_id}`);
   const result = await change({ ...rest, restored_from: source, state: 'ready' }, ended);
   return result.done ? { ended } : { current: result.instance };
 }

@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import type { BindingRecord } from '../../broker/model.js';
 import { availableCredentials, endpointObjects } from '../../credentials/available-credentials.js';
-import { dashboardUrl } from '../../dashboard/page.js';
+import { dashboardUrl } from '../../dashboard/address.js';
 import type { OsbContext } from '../context.js';
 import { minorVersion } from '../http/api-version.js';
 

@@ -1,12 +1,12 @@
 import express, { type Express } from 'express';
-import helmet from 'helmet';
 import { type ApiParts, administrationApi } from '../../api/router.js';
 import type { BrokerCredentials } from '../../config/config.js';
 import { favicon, frontPage } from '../../dashboard/front-page.js';
-import { dashboard } from '../../dashboard/page.js';
+import { type DashboardParts, dashboard, securityHeaders } from '../../dashboard/router.js';
 import type { Logger } from '../../observability/log.js';
 import type { Metrics } from '../../observability/metrics.js';
 import type { ReadinessCheck } from '../../observability/readiness.js';
+import type { OsbContext } from '../context.js';
 import { bind } from '../endpoints/bind.js';
 import { catalog } from '../endpoints/catalog.js';
 import { deprovision } from '../endpoints/deprovision.js';
@@ -23,7 +23,7 @@ import { errorReply, LONGEST_BODY } from './error-reply.js';
 import { HttpError } from './errors.js';
 import { originatingIdentity, type RequestLocals, requestLog } from './request-log.js';
 
-export interface AppParts extends ApiParts {
+export interface AppParts extends OsbContext, ApiParts, DashboardParts {
   credentials: readonly BrokerCredentials[];
   /** Express's `trust proxy`: how many proxies, or which addresses, may say who the client is. */
   trustProxy: number | string[];
@@ -85,9 +85,13 @@ function openRoutes(app: Express, parts: AppParts): void {
     const { ready, ...told } = await parts.readiness.check();
     response.status(ready ? 200 : 503).json({ status: ready ? 'ok' : 'not ready', ...told });
   });
-  app.get('/', helmet(), frontPage);
+  app.get(
+    '/',
+    securityHeaders(),
+    frontPage(() => parts.service.publicUrl),
+  );
   app.get('/favicon.ico', favicon);
-  app.get('/dashboard/:deployment_id', helmet(), dashboard(parts));
+  app.use('/dashboard', dashboard(parts));
 }
 
 /** The API of the specification, in its order. */

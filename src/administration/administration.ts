@@ -1,0 +1,223 @@
+import { randomBytes } from 'node:crypto';
+import type { Response } from 'express';
+import { BackupUnderWay } from '../backups/backup-records.js';
+import type { Backups } from '../backups/backups.js';
+import type { BackupManifest } from '../backups/manifest.js';
+import { Conflict, InvalidRequest, NotFound } from '../broker/errors.js';
+import type { BindingRecord, InstanceRecord, JsonObject, OperationRecord } from '../broker/model.js';
+import { Turns } from '../broker/requests/turns.js';
+import { update } from '../broker/requests/update.js';
+import { MOST_UNITS, unitsOf } from '../broker/units.js';
+import type { OsbContext } from '../osb/context.js';
+import { keys } from '../records/keys.js';
+import { withTimeout } from '../timing.js';
+import { sendBackup } from './download.js';
+import type { KeyBrowser, KeyGuard, KeyPlace } from './key-browser.js';
+import { type BindingSummary, type Overview, summaryOf } from './overview.js';
+import { type WhitelistEntry, whitelistOf } from './whitelist.js';
+
+/** A backup that can't be made is mostly refused within this time. */
+const REFUSED_WITHIN_MS = 200;
+/** Where the operator has taken the plan out of the catalog. */
+const USUAL_UNIT_BYTES = 256 << 20;
+/** So many bindings and operations are told of. */
+const MOST_BINDINGS = 500;
+const MOST_OPERATIONS = 20;
+
+export interface AdministrationParts extends OsbContext {
+  /** Absent where no backups are made. */
+  copies?: Backups | undefined;
+  keyBrowser: KeyBrowser;
+  etcdVersion(): Promise<string>;
+}
+
+/** What people and scripts do with an instance without its platform: the API and the dashboard stand on it. */
+export class Administration {
+  readonly #turns = new Turns();
+
+  constructor(readonly parts: AdministrationParts) {}
+
+  get hasBackups(): boolean {
+    return this.parts.copies !== undefined;
+  }
+
+  /** @throws InvalidRequest where no backups are made */
+  get backups(): Backups {
+    if (this.parts.copies === undefined) {
+      throw new InvalidRequest('This service broker makes no backups.');
+    }
+    return this.parts.copies;
+  }
+
+  /** How many bytes one unit is, by the instance's plan. */
+  unitBytes({ service_id, plan_id }: InstanceRecord): number {
+    return this.parts.catalog.findPlan(service_id, plan_id)?.settings.quotaBytes ?? USUAL_UNIT_BYTES;
+  }
+
+  /** The most units that the instance's plan allows. */
+  mostUnits({ service_id, plan_id }: InstanceRecord): number {
+    const validate = this.parts.catalog.findPlan(service_id, plan_id)?.validators.update;
+    let units = MOST_UNITS;
+    while (units > 1 && validate !== undefined && validate({ units }).length > 0) {
+      units -= 1;
+    }
+    return units;
+  }
+
+  quotaBytes(instance: InstanceRecord): number {
+    return this.unitBytes(instance) * unitsOf(instance.parameters);
+  }
+
+  async overview(instance: InstanceRecord): Promise<Overview> {
+    const { broker, keyBrowser } = this.parts;
+    const { instance_id, deployment_id } = instance;
+    const [etcdVersion, stored, keySpaces, bindings, operations] = await Promise.all([
+      this.parts.etcdVersion(),
+      broker.records.storedBytes(deployment_id),
+      keyBrowser.keySpaces(deployment_id),
+      this.#bindings(instance_id),
+      this.operations(instance),
+    ]);
+    return {
+      etcdVersion,
+      fill: {
+        ...(stored === undefined ? {} : { stored }),
+        quota: this.quotaBytes(instance),
+        keys: keySpaces.reduce((sum, { keys }) => sum + keys, 0),
+      },
+      keySpaces,
+      bindings: bindings.slice(0, MOST_BINDINGS).map(summaryOf),
+      hasMoreBindings: bindings.length > MOST_BINDINGS,
+      operations,
+    };
+  }
+
+  /** Without their secrets, at most 500. */
+  async bindings({ instance_id }: InstanceRecord): Promise<BindingSummary[]> {
+    return (await this.#bindings(instance_id)).slice(0, MOST_BINDINGS).map(summaryOf);
+  }
+
+  async #bindings(instanceId: string): Promise<BindingRecord[]> {
+    const found: BindingRecord[] = [];
+    for await (const { value } of this.parts.broker.records.bindings(instanceId, () => undefined)) {
+      found.push(value);
+      if (found.length > MOST_BINDINGS) {
+        break;
+      }
+    }
+    return found;
+  }
+
+  /** What is under way on an instance itself, then what ended last on it and its bindings, at most 20. */
+  async operations({ instance_id, work }: InstanceRecord): Promise<OperationRecord[]> {
+    const { records } = this.parts.broker;
+    const [underWay, ended] = await Promise.all([
+      work && records.readOperation(instance_id, undefined, work.operation_id),
+      records.recentOperations(instance_id, MOST_OPERATIONS),
+    ]);
+    const others = ended.filter(({ id }) => id !== underWay?.id);
+    return [...(underWay === undefined ? [] : [underWay]), ...others].slice(0, MOST_OPERATIONS);
+  }
+
+  /**
+   * Changes an instance as its platform would.
+   * @returns the operation that it was, or is
+   * @throws BrokerError of `update`
+   */
+  async change(instance: InstanceRecord, parameters: JsonObject): Promise<OperationRecord> {
+    const { broker, catalog, service } = this.parts;
+    const { instance_id, service_id } = instance;
+    const answer = await update(broker, catalog, this.#turns, {
+      instance_id,
+      service_id,
+      parameters,
+      acceptsIncomplete: true,
+      hasPortals: service.names === 'portal',
+    });
+    const operationId = answer.kind === 'accepted' ? answer.operationId : undefined;
+    const operation = await broker.records.readOperation(instance_id, undefined, operationId);
+    if (operation === undefined) {
+      throw new NotFound('The operation is not remembered.');
+    }
+    return operation;
+  }
+
+  /** Puts an entry into the whitelist, in place of one with the same address. */
+  allow(instance: InstanceRecord, entry: WhitelistEntry): Promise<OperationRecord> {
+    const others = whitelistOf(instance).filter(({ ip }) => ip !== entry.ip);
+    return this.change(instance, { whitelist: [...others, entry] });
+  }
+
+  /** @throws NotFound when no entry is as `isIt` says */
+  disallow(instance: InstanceRecord, isIt: (entry: WhitelistEntry) => boolean): Promise<OperationRecord> {
+    const before = whitelistOf(instance);
+    const whitelist = before.filter((entry) => !isIt(entry));
+    if (whitelist.length === before.length) {
+      throw new NotFound('There is no such entry in the whitelist.');
+    }
+    return this.change(instance, { whitelist });
+  }
+
+  /**
+   * Begins a backup on demand. What is refused at once is told at once.
+   * @returns what names it among the operations
+   * @throws InvalidRequest
+   */
+  async startBackup(instance: InstanceRecord): Promise<string> {
+    const id = `backup-${randomBytes(8).toString('hex')}`;
+    const taking = this.backups.take(instance, 'on_demand', { operationId: id });
+    taking.catch((error: Error) => {
+      const details = { instance: instance.instance_id, reason: error.message };
+      this.parts.broker.log.warn(details, 'A backup on demand failed');
+    });
+    await withTimeout(taking, REFUSED_WITHIN_MS).catch((error: unknown) => {
+      throw error instanceof BackupUnderWay ? new InvalidRequest(error.message) : error;
+    });
+    return id;
+  }
+
+  /** Answers with the keys of a backup. @throws NotFound, InvalidRequest */
+  async sendBackup(response: Response, instance: InstanceRecord, backupId: string): Promise<void> {
+    await sendBackup(response, this.backups, await this.backup(instance, backupId));
+  }
+
+  /** @throws NotFound, InvalidRequest */
+  async backup({ instance_id }: InstanceRecord, backupId: string): Promise<BackupManifest> {
+    const found = await this.backups.find(instance_id, backupId);
+    if (found === undefined) {
+      throw new NotFound('There is no such backup.');
+    }
+    return found;
+  }
+
+  /**
+   * Writes one key, by hand. Portals count it with their next scan.
+   * @throws InvalidRequest when the instance is full, and what {@link KeyBrowser.put} throws
+   */
+  async putKey(instance: InstanceRecord, place: KeyPlace, value: Buffer, seen: string): Promise<void> {
+    const { broker, keyBrowser } = this.parts;
+    const guard = await this.#guard(instance);
+    const stored = (await broker.records.storedBytes(instance.deployment_id)) ?? 0;
+    if (stored + place.key.length + value.length > this.quotaBytes(instance)) {
+      throw new InvalidRequest('The instance is full. Delete keys, or add units in the settings.');
+    }
+    await keyBrowser.put(place, value, seen, guard);
+  }
+
+  /** Deletes one key, by hand. @throws what {@link KeyBrowser.delete} throws */
+  async deleteKey(instance: InstanceRecord, place: KeyPlace, seen: string): Promise<void> {
+    await this.parts.keyBrowser.delete(place, seen, await this.#guard(instance));
+  }
+
+  /** That the instance is there and stays as it is: not restored or removed meanwhile. */
+  async #guard({ instance_id }: InstanceRecord): Promise<KeyGuard> {
+    const stored = await this.parts.broker.records.readInstance(instance_id);
+    if (stored === undefined) {
+      throw new NotFound('This service instance does not exist any more.');
+    }
+    if (stored.value.state !== 'ready') {
+      throw new Conflict(`The instance is ${stored.value.state}. Write when it is ready.`);
+    }
+    return { key: keys.instance(instance_id), revision: stored.revision };
+  }
+}

@@ -1,0 +1,104 @@
+import type { Request } from 'express';
+import type { Administration } from '../../administration/administration.js';
+import { whitelistOf } from '../../administration/whitelist.js';
+import { InvalidRequest, NotFound } from '../../broker/errors.js';
+import type { InstanceRecord } from '../../broker/model.js';
+import { unitsOf } from '../../broker/units.js';
+import type { ApiTokens } from '../../records/api-tokens.js';
+import { settingsScreen } from '../screens/settings.js';
+import type { Action, Page, Shown, Visit } from '../visit.js';
+
+export function settingsPage(administration: Administration, tokens: ApiTokens): Page {
+  return (visit) => settings(administration, tokens, visit);
+}
+
+async function settings(
+  administration: Administration,
+  tokens: ApiTokens,
+  { instance, session, base }: Omit<Visit, 'show'>,
+  newToken?: string,
+): Promise<Shown> {
+  const { broker, service, etcdVersion } = administration.parts;
+  const [stored, known, version] = await Promise.all([
+    broker.records.storedBytes(instance.deployment_id),
+    tokens.list(instance.instance_id),
+    etcdVersion(),
+  ]);
+  return {
+    content: settingsScreen({
+      ...{ base, session, stored, newToken },
+      units: unitsOf(instance.parameters),
+      mostUnits: administration.mostUnits(instance),
+      unitBytes: administration.unitBytes(instance),
+      autoScaling: autoScalingOf(instance),
+      whitelist: whitelistOf(instance),
+      hasWhitelist: service.names === 'portal',
+      tokens: known,
+      etcdVersion: version,
+    }),
+  };
+}
+
+/** By the end of their addresses below `settings`. */
+export function settingsActions(
+  administration: Administration,
+  tokens: ApiTokens,
+): Readonly<Record<string, Action>> {
+  return {
+    units: async ({ instance }, request) => {
+      const units = wholeNumber(request, 'units');
+      const most = field(request, 'max_units') === '' ? undefined : wholeNumber(request, 'max_units');
+      // A parameter can't be taken back; a bound that is reached already adds nothing.
+      const bound = most ?? (instance.parameters.auto_scaling === undefined ? undefined : units);
+      await administration.change(instance, {
+        units,
+        ...(bound === undefined ? {} : { auto_scaling: { max_units: bound } }),
+      });
+      return { told: 'units' };
+    },
+    whitelist: async ({ instance }, request) => {
+      const description = field(request, 'description');
+      const ip = field(request, 'ip');
+      await administration.allow(instance, description === '' ? { ip } : { ip, description });
+      return { told: 'whitelist' };
+    },
+    'whitelist/remove': async ({ instance }, request) => {
+      await administration.disallow(instance, ({ ip }) => ip === field(request, 'ip'));
+      return { told: 'whitelist' };
+    },
+    tokens: async (visit, request) => {
+      const description = field(request, 'description').slice(0, 200);
+      const made = await tokens.create(visit.instance.instance_id, description);
+      if (made === undefined) {
+        throw new InvalidRequest('The instance has as many tokens as one may have. Revoke one first.');
+      }
+      visit.show(await settings(administration, tokens, visit, made.token));
+      return undefined;
+    },
+    'tokens/revoke': async ({ instance }, request) => {
+      if (!(await tokens.revoke(instance.instance_id, field(request, 'id')))) {
+        throw new NotFound('There is no such token.');
+      }
+      return { told: 'revoked' };
+    },
+  };
+}
+
+/** @returns undefined where no units are added by themselves any more */
+function autoScalingOf({ parameters }: InstanceRecord): number | undefined {
+  const most = (parameters.auto_scaling as { max_units?: unknown } | undefined)?.max_units;
+  return typeof most === 'number' && most > unitsOf(parameters) ? most : undefined;
+}
+
+function field(request: Request, name: string): string {
+  const value: unknown = request.body?.[name];
+  return typeof value === 'string' ? value.trim() : '';
+}
+
+function wholeNumber(request: Request, name: string): number {
+  const text = field(request, name);
+  if (!/^\d{1,4}$/.test(text)) {
+    throw new InvalidRequest(`${name} must be a whole number.`);
+  }
+  return Number(text);
+}
