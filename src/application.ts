@@ -24,7 +24,7 @@ import type { BackupSettings } from './config/backups.js';
 import type { Config } from './config/config.js';
 import type { CredentialsName } from './credentials/available-credentials.js';
 import { Sealer } from './credentials/seal.js';
-import { EVERY_DEPLOYMENT, signInLink } from './dashboard/address.js';
+import { callbackUrl, EVERY_DEPLOYMENT, signInLink } from './dashboard/address.js';
 import type { KeptSecret } from './embedded/kept-secrets.js';
 import { isAccessChange } from './etcd/calls.js';
 import { within } from './etcd/client.js';
@@ -84,7 +84,14 @@ export async function startApplication(
   log: Logger,
   say: (line: string) => void,
 ): Promise<Application> {
-  const catalog = loadCatalog(config.catalogPath);
+  const catalog = loadCatalog(
+    config.catalogPath,
+    config.dashboard && {
+      id: config.dashboard.clientId,
+      secret: config.dashboard.clientSecret.reveal(),
+      redirect_uri: callbackUrl(config.publicUrl ?? ''),
+    },
+  );
   const metrics = new Metrics(await packageVersion());
   let made: Promise<BrokerAccess> | undefined;
   const prepareAccess = () => {
@@ -188,6 +195,7 @@ export async function startApplication(
     const app = createApp({
       ...{ broker, catalog, service, administration, links },
       stopping: stopping.signal,
+      platform: config.dashboard,
       instances: () => records.instances(() => undefined),
       tokens: withDomainErrors(new ApiTokens(client)),
       credentials: access.credentials,

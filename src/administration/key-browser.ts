@@ -193,10 +193,10 @@ export class KeyBrowser {
     await this.#ifSeen(key, seen, guard, { request_delete_range: { key } });
   }
 
-  /** Watches one key from now on, or all that begin with a folder's name. @throws NotFound, InvalidRequest */
+  /** Watches one key, or all that begin with a folder's name. @throws NotFound, InvalidRequest */
   watch(
     { deploymentId, keySpace }: Pick<KeyPlace, 'deploymentId' | 'keySpace'>,
-    { key, folder }: { key?: Buffer | undefined; folder: Buffer },
+    { key, folder, start }: { key?: Buffer | undefined; folder: Buffer; start?: string | undefined },
     handlers: KeyWatchHandlers,
   ): Promise<KeyWatch> {
     const prefix = this.#prefix(deploymentId, keySpace);
@@ -204,7 +204,7 @@ export class KeyBrowser {
       key === undefined
         ? rangeOfPrefix(Buffer.concat([prefix, folder]))
         : { key: this.#key({ deploymentId, keySpace, key }) };
-    return watchKeys(this.client, range, prefix.length, handlers);
+    return watchKeys(this.client, range, prefix.length, start, handlers);
   }
 
   async #ifSeen(key: Buffer, seen: string, guard: KeyGuard, change: object): Promise<void> {

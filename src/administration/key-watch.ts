@@ -9,7 +9,10 @@ interface Event {
 }
 
 interface WatchResponse {
+  header: { revision: string };
+  created: boolean;
   canceled: boolean;
+  compact_revision: string;
   events: readonly Event[];
 }
 
@@ -23,9 +26,11 @@ export interface KeyChange {
 }
 
 export interface KeyWatchHandlers {
+  /** The watch tells of all that comes after this revision. */
+  onStart(revision: string): void;
   onChanges(changes: readonly KeyChange[]): void;
-  /** Once, unless it was cancelled. */
-  onEnd(): void;
+  /** Once, unless it was cancelled. @param isCompacted what it was to begin with is not there any more */
+  onEnd(isCompacted: boolean): void;
 }
 
 export interface KeyWatch {
@@ -36,39 +41,43 @@ export interface KeyWatch {
 }
 
 /**
- * Watches a range of keys from now on.
+ * Watches a range of keys, from now on or from a revision.
  * @param cut how many bytes of each key are left out: the prefix of the key space
+ * @param start the first revision; one that was compacted ends the watch
  * @throws EtcdError when it can't be opened
  */
 export async function watchKeys(
   client: EtcdClient,
   range: { key: Buffer; range_end?: Buffer },
   cut: number,
-  { onChanges, onEnd }: KeyWatchHandlers,
+  start: string | undefined,
+  { onStart, onChanges, onEnd }: KeyWatchHandlers,
 ): Promise<KeyWatch> {
   let isOver = false;
-  const end = () => {
+  const end = (isCompacted: boolean) => {
     if (!isOver) {
       isOver = true;
-      onEnd();
+      onEnd(isCompacted);
     }
   };
   const stream: Stream<object> = await client.stream<object, WatchResponse>(
     '/etcdserverpb.Watch/Watch',
     {
-      onMessage: ({ canceled, events }) => {
-        if (canceled) {
+      onMessage: ({ header, created, canceled, compact_revision, events }) => {
+        if (created && !canceled) {
+          onStart(start === undefined ? header.revision : String(BigInt(start) - 1n));
+        } else if (canceled) {
           stream.cancel();
-          end();
+          end(compact_revision !== '0');
         } else if (events.length > 0) {
           onChanges(events.map((event) => changeOf(event, cut)));
         }
       },
-      onEnd: end,
+      onEnd: () => end(false),
     },
     within(OPEN_TIMEOUT_MS),
   );
-  stream.write({ create_request: range });
+  stream.write({ create_request: { ...range, ...(start === undefined ? {} : { start_revision: start }) } });
   return {
     cancel: () => {
       isOver = true;

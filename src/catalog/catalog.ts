@@ -9,6 +9,7 @@ import { findViolation, parameterSchemas } from './rules.js';
 import type {
   Catalog,
   CatalogFile,
+  DashboardClient,
   OfferingInFile,
   PlanInFile,
   ServiceOffering,
@@ -19,7 +20,7 @@ import type {
  * Reads the catalog file and checks it against OSB 2.17, "Catalog Management", and the limits of Cloud Controller.
  * @throws CatalogError when the file can't be read or breaks a rule
  */
-export function loadCatalog(path: string): Catalog {
+export function loadCatalog(path: string, dashboardClient?: DashboardClient): Catalog {
   let bytes: Buffer;
   try {
     bytes = readFileSync(path);
@@ -29,17 +30,19 @@ export function loadCatalog(path: string): Catalog {
       `The catalog ${path} can't be read (${code ?? String(error)}); set CATALOG to its path.`,
     );
   }
-  return parseCatalog(bytes, path);
+  return parseCatalog(bytes, path, dashboardClient);
 }
 
 /**
  * Checks the bytes of a catalog file.
  * @param path names the file in errors
+ * @param dashboardClient is published with the first offering
  * @throws CatalogError
  */
-export function parseCatalog(bytes: Uint8Array, path: string): Catalog {
+export function parseCatalog(bytes: Uint8Array, path: string, dashboardClient?: DashboardClient): Catalog {
   const document = parseJson(decode(bytes, path), path);
-  const file = checkForm(document, path);
+  const written = checkForm(document, path);
+  const file = dashboardClient === undefined ? written : withClient(written, dashboardClient, path);
   const violation = findViolation(file);
   if (violation !== undefined) {
     throw mistake(path, violation.pointer, violation.message);
@@ -108,6 +111,20 @@ function pointerName(path: readonly string[]): string {
 
 function mistake(path: string, pointer: string, message: string): CatalogError {
   return new CatalogError(`The catalog ${path}: ${pointer}: ${message}.`);
+}
+
+/** One client serves all offerings, so the first one publishes it. */
+function withClient({ services }: CatalogFile, client: DashboardClient, path: string): CatalogFile {
+  const index = services.findIndex(({ dashboard_client }) => dashboard_client !== undefined);
+  if (index >= 0) {
+    throw mistake(
+      path,
+      `/services/${index}/dashboard_client`,
+      'the settings say it already (DASHBOARD_CLIENT_SECRET); take it away here, or unset that',
+    );
+  }
+  const [first, ...others] = services;
+  return { services: [{ ...(first as OfferingInFile), dashboard_client: client }, ...others] };
 }
 
 /** What is published: the file without the members that are for the broker alone. */

@@ -62,6 +62,13 @@ export interface Catalog {
   findPlan(serviceId: string, planId: string): ServicePlan | undefined;
 }
 
+/** OSB 2.17, "Dashboard Client Object". */
+export interface DashboardClient {
+  readonly id: string;
+  readonly secret: string;
+  readonly redirect_uri: string;
+}
+
 /** The catalog file after its form was checked, in the words of the specification. */
 export interface CatalogFile {
   readonly services: readonly OfferingInFile[];
@@ -74,7 +81,7 @@ export interface OfferingInFile {
   readonly tags?: readonly string[];
   readonly bindable: boolean;
   readonly plan_updateable: boolean;
-  readonly dashboard_client?: { readonly id: string };
+  readonly dashboard_client?: DashboardClient;
   readonly plans: readonly PlanInFile[];
 }
 

@@ -17,6 +17,8 @@ export interface CloudFoundry {
   isApplication: boolean;
   /** The `https://` address of the application's first route. */
   url?: string | undefined;
+  /** The address of its Cloud Controller. */
+  api?: string | undefined;
   services: readonly BoundService[];
 }
 
@@ -39,6 +41,7 @@ export function readCloudFoundry(env: NodeJS.ProcessEnv): CloudFoundry {
   return {
     isApplication: !isLocal,
     url: Array.isArray(app.uris) && app.uris.length > 0 && !isLocal ? url : undefined,
+    api: typeof app.cf_api === 'string' && !isLocal ? app.cf_api : undefined,
     services: Object.entries(services).flatMap(([label, list]) => {
       if (!Array.isArray(list)) {
         throw new ConfigError('VCAP_SERVICES must hold an array for each label, as Cloud Foundry sets it.');

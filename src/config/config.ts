@@ -4,6 +4,7 @@ import { Secret } from '../credentials/secret.js';
 import { type BackupSettings, readBackups } from './backups.js';
 import { readCloudFoundry } from './cloud-foundry.js';
 import { type EmbeddedCluster, type ExternalCluster, readCluster } from './cluster.js';
+import { type DashboardSettings, readDashboard } from './dashboard.js';
 import { parseEndpoints } from './endpoints.js';
 import { ConfigError, Problems } from './error.js';
 import { type PortalSettings, readPortal } from './portal.js';
@@ -52,6 +53,8 @@ export interface Config {
   compactionMs: number | undefined;
   /** The portals that credentials name; absent in direct mode, where they name etcd itself. */
   portal?: PortalSettings;
+  /** Absent where links alone sign in to the dashboard. */
+  dashboard?: DashboardSettings;
 }
 
 /** The package's own folder, seen from where this module is compiled to, `dist/src/config`. */
@@ -89,17 +92,21 @@ export function readConfig(env: NodeJS.ProcessEnv, purpose: Purpose = 'broker'):
   const portal = cluster && readPortal(settings, cluster.kind, purpose, problems);
   const backups =
     cluster && readBackups(settings, cluster.kind === 'embedded', cloudFoundry?.services ?? [], problems);
+  const { PORT: port, PUBLIC_URL } = settings;
+  const url =
+    (PUBLIC_URL && publicUrl(PUBLIC_URL)) ||
+    cloudFoundry?.url ||
+    (port === 0 ? undefined : `http://localhost:${port}`);
+  const dashboard =
+    purpose === 'broker'
+      ? readDashboard(settings, cloudFoundry?.api, url !== undefined, problems)
+      : undefined;
   problems.throwIfAny();
   if (cluster === undefined) {
     throw new Error('A cluster that could not be read was not reported');
   }
   const isEmbedded = cluster.kind === 'embedded';
   const host = settings.HOST ?? (isEmbedded ? '127.0.0.1' : undefined);
-  const { PORT: port, PUBLIC_URL } = settings;
-  const url =
-    (PUBLIC_URL && publicUrl(PUBLIC_URL)) ||
-    cloudFoundry?.url ||
-    (port === 0 ? undefined : `http://localhost:${port}`);
   // One proxy on Cloud Foundry: its router.
   const trustProxy = proxies(settings.TRUST_PROXY ?? (cloudFoundry?.isApplication ? '1' : '0')) ?? 0;
   return {
@@ -118,6 +125,7 @@ export function readConfig(env: NodeJS.ProcessEnv, purpose: Purpose = 'broker'):
     ...(backups ? { backups } : {}),
     compactionMs: duration(settings.ETCD_COMPACTION ?? (isEmbedded ? EMBEDDED_COMPACTION : 'off')),
     ...(portal ? { portal } : {}),
+    ...(dashboard ? { dashboard } : {}),
   };
 }
 

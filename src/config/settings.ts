@@ -52,6 +52,10 @@ export interface Settings {
   BACKUP_S3_SECRET_ACCESS_KEY?: string;
   BACKUP_GRACE?: string;
   BACKUP_RESTORE_ACROSS?: 'space' | 'organization' | 'all';
+  DASHBOARD_CLIENT_ID?: string;
+  DASHBOARD_CLIENT_SECRET?: string;
+  CF_API_URL?: string;
+  CF_API_CA_CERT?: string;
 }
 
 const text = { type: 'string' };
@@ -179,6 +183,20 @@ const SCHEMA = {
       enum: ['space', 'organization', 'all'],
       description: 'be space, organization or all',
     },
+    DASHBOARD_CLIENT_ID: {
+      type: 'string',
+      pattern: '^[A-Za-z0-9._-]{1,200}$',
+      description: 'have letters, digits, ".", "_" and "-" only',
+    },
+    DASHBOARD_CLIENT_SECRET: password,
+    CF_API_URL: {
+      type: 'string',
+      format: 'public-url',
+      writeOnly: true, // it may hold a password by mistake
+      description:
+        'be an http:// or https:// URL such as https://api.example.com, without a user name, "?" or "#"',
+    },
+    CF_API_CA_CERT: text,
   },
   dependencies: {
     BROKER_USERNAME: ['BROKER_PASSWORD'],

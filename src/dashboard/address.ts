@@ -3,6 +3,11 @@ export function dashboardUrl(publicUrl: string, deploymentId: string): string {
   return `${publicUrl}/dashboard/${deploymentId}`;
 }
 
+/** Where the platform sends a browser back to. */
+export function callbackUrl(publicUrl: string): string {
+  return `${publicUrl}/dashboard/callback`;
+}
+
 /**
  * An address that signs a browser in once. The token stands behind the `#`, so that browsers send it to nobody by
  * themselves and no proxy's log holds it.

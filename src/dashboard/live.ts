@@ -9,8 +9,8 @@ import type { Visit } from './visit.js';
 /** So many pages watch at a time, at this replica and for each session. */
 const MOST_LIVE = 100;
 const MOST_OF_A_SESSION = 4;
-/** A page that still wants to watch after so long has to ask again, in milliseconds. */
-const LONGEST_MS = 900_000;
+/** Then a page asks again, by itself, so that it is seen whether it still may; in milliseconds. */
+const LONGEST_MS = 180_000;
 const COMMENT_EVERY_MS = 15_000;
 /** So many changes of one answer of etcd are told of, and so many bytes of each value. */
 const MOST_CHANGES = 100;
@@ -58,18 +58,24 @@ export class LivePages {
         clearTimeout(timer);
       }
     });
+    // Proxies must neither keep nor collect it.
+    response
+      .set({ 'Cache-Control': 'no-store, no-transform', 'X-Accel-Buffering': 'no' })
+      .type('text/event-stream');
     try {
       watch = await this.keyBrowser.watch(
         { deploymentId: instance.deployment_id, keySpace: space ?? '' },
-        { key, folder },
+        { key, folder, start: resumed(request) },
         {
+          onStart: (revision) => response.write(`id: ${revision}\nevent: start\ndata:\n\n`),
           onChanges: (changes) => {
             if (!tell(response, changes)) {
               watch?.pause();
               response.once('drain', () => watch?.resume());
             }
           },
-          onEnd: () => response.end(),
+          // Without an id the browser begins anew when it asks again.
+          onEnd: (isCompacted) => response.end(isCompacted ? 'id:\nevent: lost\ndata:\n\n' : ''),
         },
       );
     } catch (error) {
@@ -78,21 +84,21 @@ export class LivePages {
     }
     if (response.destroyed) {
       watch.cancel();
-      return;
     }
-    // Proxies must neither keep nor collect it.
-    response
-      .set({ 'Cache-Control': 'no-store, no-transform', 'X-Accel-Buffering': 'no' })
-      .type('text/event-stream');
-    response.write(':\n\n');
   }
+}
+
+/** After a break the browser names the last that it has got. */
+function resumed(request: Request): string | undefined {
+  const last = request.get('Last-Event-ID') ?? '';
+  return /^\d{1,18}$/.test(last) ? String(BigInt(last) + 1n) : undefined;
 }
 
 /** @returns false when the page is slower than etcd */
 function tell(response: Response, changes: readonly KeyChange[]): boolean {
   const told = changes.slice(0, MOST_CHANGES).map(({ type, key, value, revision }) => {
     const change = { type, key: oneLine(key, PREVIEW), value: oneLine(value, PREVIEW), revision };
-    return `data: ${JSON.stringify(change)}\n\n`;
+    return `id: ${revision}\ndata: ${JSON.stringify(change)}\n\n`;
   });
   const left = changes.length - told.length;
   return response.write(told.join('') + (left > 0 ? `event: left\ndata: ${left}\n\n` : ''));

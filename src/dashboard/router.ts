@@ -2,6 +2,7 @@ import express, { type NextFunction, type Request, type Response, Router } from 
 import helmet from 'helmet';
 import type { Administration } from '../administration/administration.js';
 import type { InstanceRecord } from '../broker/model.js';
+import type { DashboardSettings } from '../config/dashboard.js';
 import { deploymentName } from '../credentials/available-credentials.js';
 import { clientAddress } from '../osb/http/client-address.js';
 import { refusal } from '../osb/http/error-reply.js';
@@ -21,6 +22,7 @@ import { Gate, isOwnForm, isSameOrigin } from './gate.js';
 import { html } from './html.js';
 import { LastKnown } from './last-known.js';
 import { LivePages } from './live.js';
+import { PlatformEntry } from './platform-entry.js';
 import { instancesScreen } from './screens/instances.js';
 import { signInScreen } from './screens/sign-in.js';
 import { newSession, type Permission, type Session } from './session.js';
@@ -36,6 +38,8 @@ export interface DashboardParts {
   tokens: ApiTokens;
   links: DashboardLinks;
   instances(): AsyncIterable<{ value: InstanceRecord }>;
+  /** With what people sign in at their platform; absent where links alone sign in. */
+  platform?: DashboardSettings | undefined;
   /** Aborted when the broker ends. */
   stopping: AbortSignal;
 }
@@ -48,7 +52,9 @@ export function dashboard(parts: DashboardParts): Router {
   const { administration, links } = parts;
   const { broker, service } = administration.parts;
   const address = () => `${service.publicUrl}/dashboard`;
-  const gate = new Gate(broker.seals, () => new URL(address()).pathname);
+  const root = () => new URL(address()).pathname;
+  const gate = new Gate(broker.seals, root);
+  const entry = parts.platform && new PlatformEntry(parts.platform, broker.seals, administration, root);
   const guesses = new GuessLimit();
   const lastInstances = new LastKnown<InstanceRecord>();
   const router = Router({ caseSensitive: true });
@@ -75,6 +81,7 @@ export function dashboard(parts: DashboardParts): Router {
       ...(problem && { notices: [{ kind: 'problem', text: problem }] }),
       content: signInScreen({
         action: isAll ? `${address()}/sign-in` : `${address()}/${scope}/sign-in`,
+        ...(entry && !isAll && { platform: `${address()}/${scope}/sign-in` }),
         command: `npx compose-etcd-broker dashboard ${isAll ? '--all' : '<instance>'}`,
       }),
     });
@@ -130,11 +137,22 @@ export function dashboard(parts: DashboardParts): Router {
       ),
     });
   });
-  router.post('/sign-in', (request, response) => takeLink(request, response, EVERY_DEPLOYMENT));
-
   router.param('deployment_id', (_request, _response, next, id: string) => {
     next(DEPLOYMENT_ID.test(id) ? undefined : new HttpError(404, 'There is no such page.'));
   });
+  if (entry !== undefined) {
+    router.get('/callback', async (request, response) => {
+      const session = await entry.finish(request, response);
+      identify(response, session);
+      gate.write(response, session);
+      response.redirect(303, dashboardUrl(service.publicUrl, session.deployment_id));
+    });
+    router.get('/:deployment_id/sign-in', (request, response) =>
+      entry.begin(response, String(request.params.deployment_id)),
+    );
+  }
+  router.post('/sign-in', (request, response) => takeLink(request, response, EVERY_DEPLOYMENT));
+
   router.post('/:deployment_id/sign-in', (request, response) =>
     takeLink(request, response, String(request.params.deployment_id)),
   );
@@ -146,8 +164,8 @@ export function dashboard(parts: DashboardParts): Router {
     needed: Permission,
   ): Promise<Omit<Visit, 'show'> | undefined> => {
     const id = String(request.params.deployment_id);
-    const session = gate.sessionOf(request, id);
-    if (session === undefined) {
+    const found = gate.sessionOf(request, id);
+    if (found === undefined) {
       signIn(response, id, 401);
       return undefined;
     }
@@ -157,6 +175,16 @@ export function dashboard(parts: DashboardParts): Router {
     );
     if (known === undefined) {
       throw new HttpError(404, 'This service instance does not exist any more.');
+    }
+    const session =
+      found.platform === undefined ? found : await entry?.refresh(found, known.value.instance_id);
+    if (session === undefined) {
+      gate.clear(response, found);
+      signIn(response, id, 401, 'Your sign-in has ended, or you have no role for this instance any more.');
+      return undefined;
+    }
+    if (session !== found) {
+      gate.write(response, session);
     }
     if (needed === 'manage' && session.permission !== 'manage') {
       throw new HttpError(403, 'You may look at this instance, but not change it or see its keys.');

@@ -88,6 +88,7 @@ describe('The sign-in at the platform', () => {
       assert.match(asked.get(name) ?? '', /^[\w-]{43}$/);
     }
     assert.ok(flow.length < 1024, `${flow.length} characters`);
+    sealer.open(flow, `dashboard-sign-in/${DEPLOYMENT}`);
 
     const { user, token } = await platform.finish(DEPLOYMENT, flow, await cloud.browse(location));
     assert.equal(user, 'ada@example.com');
@@ -534,7 +535,7 @@ describe('A platform that may misbehave', () => {
         platform = platformAt(stub.url, { timeoutMs: 150 });
         const startedAt = performance.now();
         assert.match(await assertFails(call(), PlatformAway), /within 150 ms/);
-        assert.ok(performance.now() - startedAt < 1_500);
+        assert.ok(performance.now() - startedAt < 4_000);
       }
     });
   }

@@ -134,7 +134,7 @@ export class TestPlatform {
         Grant: 600,
         IdToken: 600,
         Interaction: 60,
-        Session: 60,
+        Session: 600,
       },
     });
     platform = new TestPlatform(api, uaa, provider, tls?.ca);

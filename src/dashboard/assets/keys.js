@@ -34,16 +34,22 @@
       button.textContent = 'Stop';
       button.setAttribute('aria-pressed', 'true');
       status.textContent = 'Connecting …';
-      source.addEventListener('open', () => {
+      source.addEventListener('start', () => {
         status.textContent = 'Watching.';
       });
       source.addEventListener('message', ({ data }) => {
         const { type, key, value, revision } = JSON.parse(data);
         add(type === 'put' ? `${revision}  ${key} = ${value}` : `${revision}  ${key} deleted`);
       });
+      source.addEventListener('lost', () => add('… some changes were missed'));
       source.addEventListener('left', ({ data }) => add(`… and ${data} more changes at once`));
-      // What was missed meanwhile would be missed silently, so a person begins anew.
-      source.addEventListener('error', () => stop('The connection ended. Watch again to go on.'));
+      source.addEventListener('error', () => {
+        if (source.readyState === EventSource.CLOSED) {
+          stop('Watching has ended. Watch again to go on.');
+        } else {
+          status.textContent = 'Connecting again …'; // the browser does, and names what it has got
+        }
+      });
     });
   }
 })();
