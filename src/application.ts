@@ -43,6 +43,8 @@ import { HistoryLease } from './records/history-lease.js';
 import { KeyCheck } from './records/key-check.js';
 import { RecordStore } from './records/record-store.js';
 import { Session } from './records/session.js';
+import { Folding } from './usage/folding.js';
+import { UsageSeries } from './usage/series.js';
 import { packageVersion } from './version.js';
 
 /** How long a stopping broker waits for what runs, in milliseconds. Kubernetes kills it after 30 s by default. */
@@ -189,6 +191,7 @@ export async function startApplication(
       ...{ broker, catalog, service },
       copies: copies?.backups,
       keyBrowser: withDomainErrors(new KeyBrowser(client)),
+      usage: withDomainErrors(new UsageSeries(client)),
       etcdVersion: async () => (await client.maintenance.status()).version,
     });
     const stopping = new AbortController();
@@ -234,6 +237,11 @@ export async function startApplication(
       });
       keeper.start();
       undo.push(() => keeper.stop());
+    }
+    if (service.names === 'portal') {
+      const folding = new Folding(client, log);
+      folding.start();
+      undo.push(() => folding.stop());
     }
     const scaler = new Scaler({
       broker,

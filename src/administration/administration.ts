@@ -11,6 +11,7 @@ import { MOST_UNITS, unitsOf } from '../broker/units.js';
 import type { OsbContext } from '../osb/context.js';
 import { keys } from '../records/keys.js';
 import { withTimeout } from '../timing.js';
+import type { UsageSeries } from '../usage/series.js';
 import { sendBackup } from './download.js';
 import type { KeyBrowser, KeyGuard, KeyPlace } from './key-browser.js';
 import { type BindingSummary, type Overview, summaryOf } from './overview.js';
@@ -29,6 +30,7 @@ export interface AdministrationParts extends OsbContext {
   copies?: Backups | undefined;
   keyBrowser: KeyBrowser;
   etcdVersion(): Promise<string>;
+  usage: UsageSeries;
 }
 
 /** What people and scripts do with an instance without its platform: the API and the dashboard stand on it. */
@@ -36,6 +38,11 @@ export class Administration {
   readonly #turns = new Turns();
 
   constructor(readonly parts: AdministrationParts) {}
+
+  /** Whether there are portals, which count what instances use. */
+  get hasPortals(): boolean {
+    return this.parts.service.names === 'portal';
+  }
 
   get hasBackups(): boolean {
     return this.parts.copies !== undefined;
@@ -71,9 +78,10 @@ export class Administration {
   async overview(instance: InstanceRecord): Promise<Overview> {
     const { broker, keyBrowser } = this.parts;
     const { instance_id, deployment_id } = instance;
-    const [etcdVersion, stored, keySpaces, bindings, operations] = await Promise.all([
+    const [etcdVersion, stored, connections, keySpaces, bindings, operations] = await Promise.all([
       this.parts.etcdVersion(),
       broker.records.storedBytes(deployment_id),
+      this.parts.usage.connections(deployment_id),
       keyBrowser.keySpaces(deployment_id),
       this.#bindings(instance_id),
       this.operations(instance),
@@ -82,6 +90,7 @@ export class Administration {
       etcdVersion,
       fill: {
         ...(stored === undefined ? {} : { stored }),
+        ...(this.hasPortals ? { connections } : {}),
         quota: this.quotaBytes(instance),
         keys: keySpaces.reduce((sum, { keys }) => sum + keys, 0),
       },

@@ -20,6 +20,7 @@ import { PortalGauges } from './limits/gauges.js';
 import { Guesses } from './limits/guesses.js';
 import { InstanceBudgets } from './limits/instance-budgets.js';
 import { CallTimes } from './metrics/call-times.js';
+import { MinuteWriter } from './metrics/minutes.js';
 import {
   type ListenerSnapshot,
   type PortalSnapshot,
@@ -71,6 +72,7 @@ export class Portal {
   readonly #client: EtcdClient;
   readonly #dispatch: ConstructorParameters<typeof Dispatch>[0];
   readonly #usage: UsageKeeper;
+  readonly #minutes: MinuteWriter;
   readonly #facts: ClusterFacts;
   readonly #ticker: NodeJS.Timeout;
   readonly #told: SnapshotParts;
@@ -90,7 +92,8 @@ export class Portal {
     const { username: _user, password: _password, ...address } = cluster;
     this.upstream = new Upstream(address, seals);
     const floors = new Floors();
-    const budgets = new InstanceBudgets(randomUUID(), options.defaultQuota);
+    const id = randomUUID();
+    const budgets = new InstanceBudgets(id, options.defaultQuota);
     const facts = new ClusterFacts(client, this.upstream, endpoints, options.self);
     this.#facts = facts;
     this.active = new ActiveTenants({
@@ -172,6 +175,7 @@ export class Portal {
       clusterQuota: options.clusterQuota ?? DEFAULT_CLUSTER_QUOTA,
       log,
     });
+    this.#minutes = new MinuteWriter({ client, portal: id, active: this.active, budgets, tallies, log });
     this.#dispatch = { forwarding, tokens, local };
     this.#told = { active: this.active, budgets, gauges, times, tallies };
     this.#ticker = setInterval(() => {
@@ -197,6 +201,7 @@ export class Portal {
       portal.directory.start();
       await portal.directory.whole();
       portal.#usage.start();
+      portal.#minutes.start();
       return portal;
     } catch (error) {
       await portal?.close();
@@ -231,7 +236,7 @@ export class Portal {
   /** After its listener was closed. */
   async close(): Promise<void> {
     clearInterval(this.#ticker);
-    await Promise.all([this.#usage.stop(), this.directory.stop()]);
+    await Promise.all([this.#usage.stop(), this.#minutes.stop(), this.directory.stop()]);
     this.upstream.close();
     this.#client.close();
   }

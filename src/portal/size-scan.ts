@@ -14,14 +14,16 @@ export async function sizeOf(
   active: ActiveTenant,
   revision: number,
   signal: AbortSignal,
-): Promise<{ bytes: number; revision: number }> {
+): Promise<{ bytes: number; keys: number; revision: number }> {
   let bytes = 0;
+  let keys = 0;
   let at = revision;
   for await (const page of keySpacePages(upstream, active, { revision, limit: PAGE }, signal)) {
     at ||= Number(page.header.revision);
+    keys += page.kvs.length;
     for (const { key, value } of page.kvs) {
       bytes += key.length + value.length;
     }
   }
-  return { bytes, revision: at };
+  return { bytes, keys, revision: at };
 }

@@ -22,6 +22,7 @@ const MOST_PUTS = 128;
 
 interface FoundSize {
   scan: Scan;
+  keys: number;
   instanceId: string;
 }
 
@@ -161,7 +162,7 @@ export class UsageKeeper {
       (await this.#records.putOf(found.instanceId, usageKeys.scan(deployment), writeScan(found.scan)));
     if (isWritten) {
       // Only what is written counts, so that it is older than any share that begins with it.
-      budgets.scanned(deployment, found.scan);
+      budgets.scanned(deployment, found.scan, found.keys);
     }
     return pauseAfterScan(performance.now() - startedAt);
   }
@@ -181,14 +182,16 @@ export class UsageKeeper {
       return undefined;
     }
     let bytes = 0;
+    let keys = 0;
     let revision = 0;
     for (const tenant of bySpace.values()) {
       if (tenant !== undefined) {
         const size = await sizeOf(upstream, active.of(tenant), revision, this.#stop.signal);
         bytes += size.bytes;
+        keys += size.keys;
         revision = size.revision;
       }
     }
-    return { scan: { bytes, revision }, instanceId: first.instance.settings.instanceId };
+    return { scan: { bytes, revision }, keys, instanceId: first.instance.settings.instanceId };
   }
 }

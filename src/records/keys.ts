@@ -44,6 +44,13 @@ export const keys = {
   portalFloors: `${ROOT}portal/floors/`,
   portalUsage: `${ROOT}portal/usage/`,
   portalScans: `${ROOT}portal/usage/scans/`,
+  /** What portals saw minute by minute, before it is folded into series. */
+  portalMinutes: `${ROOT}portal/minutes/`,
+  series: `${ROOT}series/`,
+  /** How far minutes are folded. */
+  seriesFolded: `${ROOT}series/folded`,
+  /** Who folds an hour, so that others do not. */
+  seriesFolding: `${ROOT}series/folding`,
 
   instance: (instanceId: string) => `${ROOT}instances/${encodeId(instanceId)}`,
   /** Finds the instance of a deployment, for the dashboard. */
@@ -77,6 +84,17 @@ export const keys = {
       : `${ROOT}gone/binding/${encodeId(instanceId)}/${encodeId(bindingId)}`,
   /** Of all key spaces of a deployment. */
   portalFloorsOf: (deploymentId: string) => `${keys.portalFloors}${deploymentId}/`,
+  /** @param minute since 1970 @param part a number for each portal and part of its instances */
+  portalMinute: (minute: number, portal: string, part: number) =>
+    `${keys.portalMinutesFrom(minute)}${portal}/${part}`,
+  /** In the order of time. */
+  portalMinutesFrom: (minute: number) => `${keys.portalMinutes}${String(minute).padStart(10, '0')}/`,
+  /** How much one deployment used: by the minute for a day, by quarters of an hour for a month. */
+  seriesOf: (deploymentId: string) => `${keys.series}${deploymentId}/`,
+  seriesMinutes: (deploymentId: string, hour: number) =>
+    `${keys.seriesOf(deploymentId)}m/${String(hour).padStart(8, '0')}`,
+  seriesQuarters: (deploymentId: string, day: number) =>
+    `${keys.seriesOf(deploymentId)}q/${String(day).padStart(8, '0')}`,
   portalScan: (deploymentId: string) => `${keys.portalScans}${deploymentId}`,
   /** Of the administration API. */
   apiTokensOf: (instanceId: string) => `${ROOT}api-tokens/${encodeId(instanceId)}/`,

@@ -59,7 +59,11 @@ function planInstance(transaction: Transaction, { instance }: RecordChange): voi
     transaction.empty.push(keys.bindingsOf(id));
     const { deployment_id } = expected.value;
     transaction.deletes.push(keys.deployment(deployment_id), keys.portalScan(deployment_id));
-    transaction.deletedPrefixes.push(keys.portalFloorsOf(deployment_id), keys.apiTokensOf(id));
+    transaction.deletedPrefixes.push(
+      keys.portalFloorsOf(deployment_id),
+      keys.seriesOf(deployment_id),
+      keys.apiTokensOf(id),
+    );
     // Malformed bindings may have left entries.
     transaction.deletedPrefixes.push(keys.applicationsOf(id));
   } else if (next && expected === undefined) {

@@ -55,7 +55,7 @@ describe('deploy/Dockerfile', () => {
     const own = files.filter((file) => !file.startsWith('node_modules/'));
     assert.ok(own.includes('dist/src/cli.js') && own.includes('catalog.json'));
     assert.deepEqual(
-      own.filter((file) => !/^(dist\/src\/.*\.js(\.map)?|catalog\.json|package\.json)$/.test(file)),
+      own.filter((file) => !/^(dist\/src\/.*\.(js(\.map)?|css)|catalog\.json|package\.json)$/.test(file)),
       [],
     );
     const packages = new Set(files.map((file) => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]));

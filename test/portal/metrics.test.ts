@@ -31,10 +31,10 @@ describe('What a portal counts', () => {
   it('the first instances by themselves and all others together, so that no counter ever falls', () => {
     const tallies = new Tallies(2);
     for (const name of ['a', 'b', 'c', 'd', 'a']) {
-      tallies.of(name).requests += 1;
+      tallies.use(name).ended('Put', 0, 0.001);
     }
     assert.deepEqual(
-      [...tallies].map(([name, { requests }]) => [name, requests]),
+      [...tallies.own()].map(([name, { requests }]) => [name, requests]),
       [
         ['a', 2],
         ['b', 1],

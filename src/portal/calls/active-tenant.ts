@@ -54,7 +54,7 @@ export class ActiveTenant {
     this.gauges = parts.gauges.forBinding();
     this.leases = new LeaseCount(this.gauges);
     this.signIn = parts.upstream.signIn(tenant);
-    this.tally = parts.tallies.of(tenant.instance.settings.deploymentId);
+    this.tally = parts.tallies.use(tenant.instance.settings.deploymentId);
     const stopListening = tenant.instance.onChange(() => this.#changed());
     tenant.onGone(() => {
       stopListening();
@@ -151,7 +151,7 @@ export class ActiveTenants {
       if (!active.isIdle) {
         active.usedAt = now;
       } else if (now - active.usedAt > FORGET_AFTER_MS) {
-        this.#active.delete(tenant);
+        this.#forget(tenant);
       }
     }
   }
@@ -160,7 +160,15 @@ export class ActiveTenants {
     const active = new ActiveTenant(tenant, this.parts);
     active.usedAt = performance.now();
     this.#active.set(tenant, active);
-    tenant.onGone(() => this.#active.delete(tenant));
+    tenant.onGone(() => this.#forget(tenant));
     return active;
+  }
+
+  #forget(tenant: Tenant): void {
+    const active = this.#active.get(tenant);
+    if (active !== undefined) {
+      this.#active.delete(tenant);
+      active.tally.uses -= 1;
+    }
   }
 }

@@ -68,7 +68,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       this.finish(refusals.tooLarge);
     } else {
       this.message = message;
-      this.active.tally.received += message.length;
+      this.active.tally.counts.received += message.length;
     }
   }
 
@@ -158,7 +158,7 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
       return;
     }
     this.done(stripped);
-    this.active.tally.sent += stripped.length;
+    this.active.tally.counts.sent += stripped.length;
     this.#release(Code.OK);
     const room = this.exchange.takeRoom();
     room?.giveSoon();
@@ -268,8 +268,9 @@ export class ForwardedCall implements InboundHandlers, ExchangeOwner, Job, Held 
     this.rewritten = undefined;
     this.over();
     const startedAt = this.#startedAt;
-    this.active.tally.requests += 1;
-    this.parts.observe(this.call.name, code, startedAt === 0 ? 0 : (performance.now() - startedAt) / 1_000);
+    const seconds = startedAt === 0 ? 0 : (performance.now() - startedAt) / 1_000;
+    this.active.tally.ended(this.call.name, code, seconds);
+    this.parts.observe(this.call.name, code, seconds);
     if (this.#isStarted) {
       this.#leaveScheduler();
     }

@@ -81,7 +81,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
       this.finish(refusals.tooLarge);
       return;
     }
-    this.active.tally.received += message.length;
+    this.active.tally.counts.received += message.length;
     let rewritten: Buffer;
     try {
       rewritten = rewriteRequest(this.call.request, message, this.active.scope, found);
@@ -170,7 +170,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
   /** Passes a message to the tenant. */
   protected tell(message: Buffer): void {
     if (!this.#isOver) {
-      this.active.tally.sent += message.length;
+      this.active.tally.counts.sent += message.length;
       if (this.inbound.sendMessage(message)) {
         this.#room?.give();
       } else {
@@ -296,7 +296,7 @@ export abstract class StreamCall implements InboundHandlers, Held {
     this.release();
     this.active.held.delete(this);
     this.active.gauges.release('streams');
-    this.active.tally.requests += 1;
+    this.active.tally.ended(this.call.name, code, undefined);
     this.parts.observe(this.call.name, code, (performance.now() - this.#startedAt) / 1_000);
   }
 }

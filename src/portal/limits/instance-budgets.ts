@@ -1,11 +1,13 @@
 import type { FeedEntry } from '../tenants/feed.js';
 import type { ScanCandidate } from './scans.js';
 import { readUsage, USAGE, usageKeys, writeShare } from './share-records.js';
-import { type Scan, type Share, StoredBytes } from './stored-bytes.js';
+import { type Fill, type Scan, type Share, StoredBytes } from './stored-bytes.js';
 
 interface Entry extends ScanCandidate {
   readonly bytes: StoredBytes;
   scannedAt: number | undefined;
+  /** What the last scan of this portal has counted. */
+  keys: number;
 }
 
 /** A record to write under this portal's lease; `done` takes the revision at which it was written. */
@@ -41,6 +43,13 @@ export class InstanceBudgets {
     }
   }
 
+  /** How full each instance is, and how many keys it had when this portal scanned it last; 0 where it has not. */
+  *levels(): Generator<[deployment: string, Fill, keys: number]> {
+    for (const [deployment, { bytes, keys }] of this.#entries) {
+      yield [deployment, bytes.fill, keys];
+    }
+  }
+
   /** When an instance is gone. */
   forget(deployment: string): void {
     this.#entries.delete(deployment);
@@ -58,9 +67,10 @@ export class InstanceBudgets {
   /** A record that ends with its portal's lease stays counted until a scan covers it. */
   remove(): void {}
 
-  /** A scan whose record is written. */
-  scanned(deployment: string, scan: Scan): void {
+  /** A scan whose record is written. @param keyCount where this portal has made it */
+  scanned(deployment: string, scan: Scan, keyCount?: number): void {
     const entry = this.#entry(deployment);
+    entry.keys = keyCount ?? entry.keys;
     entry.bytes.scanned(scan);
     entry.scannedAt = this.now();
   }
@@ -102,6 +112,7 @@ export class InstanceBudgets {
         deployment,
         bytes,
         scannedAt: undefined,
+        keys: 0,
         get fill() {
           return bytes.fill;
         },

@@ -1,5 +1,7 @@
-/** Upper bounds of the buckets, in seconds. */
-export const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 4] as const;
+import { BUCKETS } from '../../usage/row.js';
+import { bucketOf } from './tallies.js';
+
+export { BUCKETS };
 
 /** The calls of one name at one portal, since it started. */
 export interface CallTime {
@@ -35,10 +37,7 @@ export class CallTimes {
       this.#times.set(call, times);
     }
     times.codes.set(code, (times.codes.get(code) ?? 0) + 1);
-    let bucket = 0;
-    while (bucket < BUCKETS.length && seconds > (BUCKETS[bucket] as number)) {
-      bucket += 1;
-    }
+    const bucket = bucketOf(seconds);
     times.buckets[bucket] = (times.buckets[bucket] as number) + 1;
     times.seconds += seconds;
   }

@@ -62,8 +62,8 @@ export function portalSnapshot(
 function instances({ active, budgets, tallies }: SnapshotParts): InstanceSnapshot[] {
   const others = { ...nothing(OTHERS), ...tallies.others };
   const found = new Map<string, InstanceSnapshot>();
-  for (const [instance, tally] of tallies) {
-    found.set(instance, { ...nothing(instance), ...tally });
+  for (const [instance, { requests, counts }] of tallies.own()) {
+    found.set(instance, { ...nothing(instance), requests, received: counts.received, sent: counts.sent });
   }
   for (const { tenant, gauges } of active) {
     const one = found.get(tenant.instance.settings.deploymentId) ?? others;

@@ -58,7 +58,8 @@ export class Directory {
         put: (entry) => this.#putBinding(entry),
         remove: (key) => this.#table.removeBinding(key.slice(keys.bindings.length)),
       }),
-      follow(PORTAL_REGION, regionSink(parts.region ?? [])),
+      // Not the whole region, where portals also write what other portals need not know.
+      ...(parts.region ?? []).map((reader) => follow(reader.prefix, reader)),
     ];
   }
 
@@ -155,12 +156,4 @@ export class Directory {
       return undefined;
     }
   }
-}
-
-function regionSink(readers: readonly RegionReader[]): PrefixSink {
-  const readerOf = (key: string) => readers.find(({ prefix }) => key.startsWith(prefix));
-  return {
-    put: (entry) => readerOf(entry.key)?.put(entry),
-    remove: (key) => readerOf(key)?.remove(key),
-  };
 }

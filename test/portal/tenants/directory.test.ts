@@ -23,7 +23,7 @@ describe('The directory of tenants', () => {
     ({ directory, warnings } = openDirectory(etcd));
     directory.start();
     await directory.whole();
-    await until(() => etcd.openWatches === 3);
+    await until(() => etcd.openWatches === 2);
   }
 
   function find(binding: number): Tenant {

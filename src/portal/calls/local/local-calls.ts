@@ -137,7 +137,9 @@ export class LocalCalls {
           active?.held.delete(over);
           active?.gauges.release('requests');
         }
-        this.parts.observe(call.name, code, (performance.now() - startedAt) / 1_000);
+        const seconds = (performance.now() - startedAt) / 1_000;
+        active?.tally.ended(call.name, code, call.kind === 'unary' ? seconds : undefined);
+        this.parts.observe(call.name, code, seconds);
       },
     });
     const denied = active && denialOf(active.tenant, call, noFindings, 0);
