@@ -11,10 +11,11 @@ import { MOST_UNITS, unitsOf } from '../broker/units.js';
 import type { OsbContext } from '../osb/context.js';
 import { keys } from '../records/keys.js';
 import { withTimeout } from '../timing.js';
-import type { UsageSeries } from '../usage/series.js';
+import { firstMinute, type UsageSeries } from '../usage/series.js';
 import { sendBackup } from './download.js';
 import type { KeyBrowser, KeyGuard, KeyPlace } from './key-browser.js';
 import { type BindingSummary, type Overview, summaryOf } from './overview.js';
+import { type ReportPoint, USAGE_RANGES, type UsageRange, usageReport } from './usage-report.js';
 import { type WhitelistEntry, whitelistOf } from './whitelist.js';
 
 /** A backup that can't be made is mostly refused within this time. */
@@ -99,6 +100,25 @@ export class Administration {
       hasMoreBindings: bindings.length > MOST_BINDINGS,
       operations,
     };
+  }
+
+  /**
+   * What the instance used, as its portals saw it.
+   * @param steps minutes in a point, for several reports of the same time; the range's own where not given
+   * @throws InvalidRequest where there are no portals
+   */
+  async usage(
+    { deployment_id }: InstanceRecord,
+    range: UsageRange,
+    steps: readonly number[] = [USAGE_RANGES[range].step],
+  ): Promise<ReportPoint[][]> {
+    if (!this.hasPortals) {
+      throw new InvalidRequest('This service broker runs without portals, which count what instances use.');
+    }
+    const now = Date.now();
+    const { minutes, step } = USAGE_RANGES[range];
+    const points = await this.parts.usage.read(deployment_id, minutes, step, now);
+    return steps.map((each) => usageReport(points, firstMinute(minutes, each, now), each, now));
   }
 
   /** Without their secrets, at most 500. */

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Request, Response } from 'express';
 
+const require = createRequire(import.meta.url);
 const FOLDER = path.join(import.meta.dirname, 'assets');
 const TYPES: Readonly<Record<string, string>> = { '.css': 'text/css', '.js': 'text/javascript' };
 
@@ -28,6 +30,9 @@ const assets = {
   style: read('dashboard.css'),
   script: read('dashboard.js'),
   keys: read('keys.js'),
+  charts: read('charts.js'),
+  uplot: read('uPlot.js', require.resolve('uplot/dist/uPlot.iife.min.js')),
+  uplotStyle: read('uPlot.css', require.resolve('uplot/dist/uPlot.min.css')),
 } as const;
 
 export type AssetName = keyof typeof assets;

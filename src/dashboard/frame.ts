@@ -5,6 +5,7 @@ import { csrfToken, type Session } from './session.js';
 /** The screens, in the order of the navigation. The first stands at the dashboard's own address. */
 export const SCREENS = [
   { path: '', name: 'Overview', permission: 'read' },
+  { path: 'metrics', name: 'Metrics', permission: 'read' },
   { path: 'backups', name: 'Backups', permission: 'read' },
   { path: 'keys', name: 'Keys', permission: 'manage' },
   { path: 'settings', name: 'Settings', permission: 'manage' },

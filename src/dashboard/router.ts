@@ -13,6 +13,7 @@ import type { ApiTokens } from '../records/api-tokens.js';
 import type { DashboardLinks } from '../records/dashboard-links.js';
 import { backupActions, backupsPage } from './actions/backups.js';
 import { keyActions, keysPage } from './actions/keys.js';
+import { MetricsPages } from './actions/metrics.js';
 import { overviewPage } from './actions/overview.js';
 import { settingsActions, settingsPage } from './actions/settings.js';
 import { dashboardUrl, EVERY_DEPLOYMENT } from './address.js';
@@ -157,11 +158,15 @@ export function dashboard(parts: DashboardParts): Router {
     takeLink(request, response, String(request.params.deployment_id)),
   );
 
-  /** Who looks at what; undefined when the answer is given already. */
+  /**
+   * Who looks at what; undefined when the answer is given already.
+   * @param isPolled that a page asks by itself, which keeps no session open
+   */
   const enter = async (
     request: Request,
     response: Response,
     needed: Permission,
+    isPolled = false,
   ): Promise<Omit<Visit, 'show'> | undefined> => {
     const id = String(request.params.deployment_id);
     const found = gate.sessionOf(request, id);
@@ -191,7 +196,9 @@ export function dashboard(parts: DashboardParts): Router {
     }
     const { value: instance, since } = known;
     identify(response, session, instance);
-    gate.touch(response, session);
+    if (!isPolled) {
+      gate.touch(response, session);
+    }
     return {
       instance,
       session,
@@ -267,6 +274,14 @@ export function dashboard(parts: DashboardParts): Router {
   };
 
   screen('', 'read', overviewPage(administration));
+  const metrics = new MetricsPages(administration);
+  screen('metrics', 'read', metrics.page);
+  router.get('/:deployment_id/metrics/series', async (request, response) => {
+    const visit = await enter(request, response, 'read', true);
+    if (visit !== undefined) {
+      await metrics.series(visit.instance, request.query.range, response);
+    }
+  });
   const backups = backupsPage(administration);
   screen('backups', 'read', backups);
   for (const [name, act] of Object.entries(backupActions(administration))) {

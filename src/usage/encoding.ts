@@ -53,8 +53,11 @@ function packed<Name>(
   return Buffer.concat([Buffer.from([VERSION]), deflateRawSync(Buffer.from(bytes))]);
 }
 
-/** Seven bits a byte, the lowest first; up to 2^53. */
+/** Seven bits a byte, the lowest first; up to 2^53. @throws RangeError for what is no such number */
 function pushNumber(bytes: number[], value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new RangeError(`${value} is not a count`);
+  }
   let rest = value;
   while (rest >= 0x80) {
     bytes.push((rest % 0x80) + 0x80);

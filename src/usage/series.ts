@@ -26,6 +26,12 @@ export interface UsagePoint {
   row: UsageRow;
 }
 
+/** Where the first point of so many minutes until now begins, since 1970. */
+export function firstMinute(minutes: number, step: number, now: number): number {
+  const until = minuteOf(now);
+  return until - (until % step) - Math.ceil(minutes / step) * step;
+}
+
 /** What instances used, as portals saw it. Methods throw `EtcdError`. */
 export class UsageSeries {
   readonly #recent: RecentMinutes;
@@ -41,7 +47,7 @@ export class UsageSeries {
    */
   async read(deploymentId: string, minutes: number, step: number, now = Date.now()): Promise<UsagePoint[]> {
     const until = minuteOf(now);
-    const from = until - (until % step) - Math.ceil(minutes / step) * step;
+    const from = firstMinute(minutes, step, now);
     const points = new Map<number, UsageRow>();
     const put = (minute: number, row: UsageRow) => {
       if (minute >= from && minute <= until) {

@@ -26,6 +26,7 @@ describe('The screens of the dashboard', () => {
     page = await browser.page(problems);
     await page.goto(await deployment.link());
     await page.waitForURL(deployment.dashboardUrl);
+    await deployment.fillUsage(1);
     problems.splice(0); // the browser's own line about the status 401 of the page that signs in
   });
   after(async () => {
@@ -68,6 +69,38 @@ describe('The screens of the dashboard', () => {
     );
     await page.keyboard.press('ArrowRight');
     assert.match(await text('[role="tabpanel"]:not([hidden])'), /BEGIN CERTIFICATE/);
+  });
+
+  it('Metrics draws what was used, of each time that can be asked for, and has it as a table', async () => {
+    await open('/metrics');
+    await page.locator('.chart canvas').nth(3).waitFor();
+    assert.equal(await page.locator('.figures tbody tr').count(), 30);
+    const cells = await page.locator('.figures tbody tr').nth(5).locator('td').allInnerTexts();
+    assert.match(cells.slice(1, 3).join(), /^[\d,]{3,},\d{3}$/);
+    assert.match(cells[8] as string, /^\d+\.\d ms$/);
+    assert.match(cells[9] as string, /^1\d\d MB$/);
+    for (const time of ['6 hours', '24 hours', '7 days', '30 days']) {
+      await page.getByRole('link', { name: time }).click();
+      await page.locator('.chart canvas').nth(3).waitFor();
+      assert.equal(await text('.ranges [aria-current]'), time);
+      const writes = await page.locator('.figures td:nth-child(3)').allInnerTexts();
+      assert.ok(
+        writes.some((count) => count !== '0'),
+        time,
+      );
+    }
+    const { columns, quota_bytes } = await page.evaluate<{
+      columns: Record<string, unknown[]>;
+      quota_bytes: number;
+    }>(`fetch('${deployment.dashboardUrl}/metrics/series?range=30d').then((response) => response.json())`);
+    assert.equal(quota_bytes, 256 << 20);
+    for (const [name, { length }] of Object.entries(columns)) {
+      assert.ok(length >= 720 && length <= 721, name);
+    }
+    assert.equal(
+      (await page.request.get(`${deployment.dashboardUrl}/metrics?range=__proto__`)).status(),
+      200,
+    );
   });
 
   it('Keys are browsed as a tree, and shown as text, JSON and hex', async () => {
@@ -217,6 +250,7 @@ describe('The screens of the dashboard', () => {
     const key = Buffer.from('config/name').toString('base64url');
     const screens = [
       '',
+      '/metrics?range=30d',
       '/backups',
       '/keys',
       '/keys?space=shared',

@@ -11,6 +11,7 @@ const WIDE = { width: 1180, height: 820 };
 const PHONE = { width: 390, height: 844 };
 const SCREENS = {
   overview: '',
+  metrics: '/metrics?range=24h',
   backups: '/backups',
   'key-spaces': '/keys',
   keys: '/keys?space=shared',
@@ -18,7 +19,7 @@ const SCREENS = {
   settings: '/settings',
 } as const;
 const VIEWS = [
-  { name: 'light', colorScheme: 'light', size: WIDE, shown: ['overview'] },
+  { name: 'light', colorScheme: 'light', size: WIDE, shown: ['overview', 'metrics'] },
   { name: 'dark', colorScheme: 'dark', size: WIDE, shown: ['key'] },
   { name: 'phone', colorScheme: 'light', size: PHONE, shown: [] },
 ] as const;
@@ -26,6 +27,7 @@ const VIEWS = [
 const deployment = await TestDeployment.start('6d9c8b1e-0f41-4f7a-9c1d-2b5a7e3f0c11');
 const browser = await TestBrowser.launch();
 try {
+  await deployment.fillUsage(25);
   await mkdir(FOLDER, { recursive: true });
   for (const { name, colorScheme, size, shown } of VIEWS) {
     const page = await browser.page();
@@ -36,6 +38,7 @@ try {
     for (const [screen, place] of Object.entries(SCREENS)) {
       if (everything !== undefined || shown.some((each) => each === screen)) {
         await page.goto(`${deployment.dashboardUrl}${place}`);
+        await page.waitForLoadState('networkidle');
         const file = path.join(FOLDER, `${screen}-${name}.png`);
         await page.screenshot({ path: file, fullPage: everything !== undefined });
         console.log(path.relative('.', file));

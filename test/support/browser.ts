@@ -75,7 +75,7 @@ export class TestBrowser {
    * @param problems gets what the page complains about: errors of scripts, what its policy refuses
    */
   async page(problems: string[] = []): Promise<Page> {
-    const context = await this.browser.newContext();
+    const context = await this.browser.newContext({ locale: 'en-US' });
     context.setDefaultTimeout(ACTION_TIMEOUT_MS);
     const page = await context.newPage();
     page.on('pageerror', (error) => problems.push(error.message));
