@@ -5,15 +5,17 @@ import type { Backups } from '../backups/backups.js';
 import type { BackupManifest } from '../backups/manifest.js';
 import { Conflict, InvalidRequest, NotFound } from '../broker/errors.js';
 import type { BindingRecord, InstanceRecord, JsonObject, OperationRecord } from '../broker/model.js';
+import { rotatePassword } from '../broker/requests/rotate-password.js';
 import { Turns } from '../broker/requests/turns.js';
 import { update } from '../broker/requests/update.js';
 import { MOST_UNITS, unitsOf } from '../broker/units.js';
+import { bindingCredentials } from '../credentials/binding-credentials.js';
 import type { OsbContext } from '../osb/context.js';
 import { keys } from '../records/keys.js';
 import { withTimeout } from '../timing.js';
 import { firstMinute, type UsageSeries } from '../usage/series.js';
 import { sendBackup } from './download.js';
-import type { KeyBrowser, KeyGuard, KeyPlace } from './key-browser.js';
+import type { KeyBrowser, KeyGuard, KeyPlace, KeySpaceCount } from './key-browser.js';
 import { type BindingSummary, type Overview, summaryOf } from './overview.js';
 import { type ReportPoint, USAGE_RANGES, type UsageRange, usageReport } from './usage-report.js';
 import { type WhitelistEntry, whitelistOf } from './whitelist.js';
@@ -25,6 +27,8 @@ const USUAL_UNIT_BYTES = 256 << 20;
 /** So many bindings and operations are told of. */
 const MOST_BINDINGS = 500;
 const MOST_OPERATIONS = 20;
+/** An operation on a binding is looked for among so many. */
+const MOST_SEARCHED = 1_000;
 
 export interface AdministrationParts extends OsbContext {
   /** Absent where no backups are made. */
@@ -121,6 +125,30 @@ export class Administration {
     return steps.map((each) => usageReport(points, firstMinute(minutes, each, now), each, now));
   }
 
+  /** Names, and how many keys each holds. */
+  keySpaces({ deployment_id }: InstanceRecord): Promise<KeySpaceCount[]> {
+    return this.parts.keyBrowser.keySpaces(deployment_id);
+  }
+
+  /**
+   * Replaces a binding's password.
+   * @returns the credentials with the new one, which no platform knows
+   * @throws InvalidRequest where there are no portals, NotFound, ConcurrencyError
+   */
+  async rotatePassword(
+    { instance_id }: InstanceRecord,
+    bindingId: string,
+  ): Promise<{ credentials: { [field: string]: unknown }; operation: OperationRecord }> {
+    if (!this.hasPortals) {
+      throw new InvalidRequest(
+        'This service broker runs without portals, and applications sign in to etcd itself. Make another binding, and delete this one.',
+      );
+    }
+    const { broker, service } = this.parts;
+    const { binding, operation } = await rotatePassword(broker, instance_id, bindingId);
+    return { credentials: bindingCredentials(broker, service, binding), operation };
+  }
+
   /** Without their secrets, at most 500. */
   async bindings({ instance_id }: InstanceRecord): Promise<BindingSummary[]> {
     return (await this.#bindings(instance_id)).slice(0, MOST_BINDINGS).map(summaryOf);
@@ -135,6 +163,13 @@ export class Administration {
       }
     }
     return found;
+  }
+
+  /** An operation of the last day on an instance or one of its bindings. */
+  async operation({ instance_id }: InstanceRecord, id: string): Promise<OperationRecord | undefined> {
+    const { records } = this.parts.broker;
+    const own = await records.readOperation(instance_id, undefined, id);
+    return own ?? (await records.recentOperations(instance_id, MOST_SEARCHED)).find((each) => each.id === id);
   }
 
   /** What is under way on an instance itself, then what ended last on it and its bindings, at most 20. */

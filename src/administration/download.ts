@@ -11,8 +11,8 @@ export async function sendBackup(
 ): Promise<void> {
   response
     .set('Cache-Control', 'no-store')
-    .type('application/jsonl')
-    .attachment(`${manifest.backup_id}.jsonl`);
+    .attachment(`${manifest.backup_id}.jsonl`)
+    .type('application/jsonl');
   await backups.read(
     manifest,
     keyLines((text) => written(response, text)),

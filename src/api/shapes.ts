@@ -1,3 +1,4 @@
+import type { BindingSummary } from '../administration/overview.js';
 import type { BackupManifest } from '../backups/manifest.js';
 import type { InstanceRecord, OperationRecord } from '../broker/model.js';
 import { unitsOf } from '../broker/units.js';
@@ -108,6 +109,11 @@ export function backupShape(manifest: BackupManifest, base: string): object {
     created_at,
     download_link: `${base}/deployments/${deployment_id}/backups/${backup_id}/download`,
   };
+}
+
+/** A binding, without its secrets. */
+export function bindingShape({ binding_id, ...others }: BindingSummary): object {
+  return { id: binding_id, ...others };
 }
 
 /** One entry of the whitelist. @param ip as it was written, which names it */

@@ -17,8 +17,8 @@ export function clusterOf({ cluster = FIRST_CLUSTER }: { cluster?: string }): st
   return cluster;
 }
 
-/** The durable changes that this broker makes, in the words of the specification. */
-export type OperationKind = 'provision' | 'update' | 'deprovision' | 'bind' | 'unbind';
+/** The durable changes that this broker makes, in the words of the specification, and of a binding's password. */
+export type OperationKind = 'provision' | 'update' | 'deprovision' | 'bind' | 'unbind' | 'rotate';
 
 /** The states of `last_operation` (specification: "Polling Last Operation"). */
 export type OperationState = 'in progress' | 'succeeded' | 'failed';
@@ -110,6 +110,10 @@ export interface BindingRecord extends AccessNames {
   expired?: true;
   /** The password, sealed (see `credentials/seal.ts`). */
   sealed_password: string;
+  /** Once the password was rotated: what etcd's user has for one. Portals sign in with it, and nobody else knows it. */
+  sealed_etcd_password?: string;
+  /** The credentials hold a token of the administration API. */
+  administration?: true;
   created_at: string;
   work?: Work;
 }

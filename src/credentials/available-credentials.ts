@@ -23,6 +23,8 @@ export interface BindingAccess {
   role: string;
   key_prefix: string;
   password: Secret;
+  /** Of the administration API. */
+  token?: string | undefined;
 }
 
 /** OSB 2.17, "Endpoint Object". */
@@ -35,7 +37,7 @@ export interface Endpoint {
 /**
  * The "Available credentials" of Compose for etcd, in its order, and four fields of this broker's own: `username`,
  * `password`, `role`, and `key_prefix`, which the application puts before its keys; it is
- * empty where a portal does that.
+ * empty where a portal does that. A binding that asks for it has a token with the address of the administration API.
  *
  * Clients that were written for Compose split `uri_cli` on spaces and take its words 2 and 3 apart at `=` and `:`,
  * so the order of its words is fixed and nothing is quoted.
@@ -44,7 +46,7 @@ export function availableCredentials(
   service: ServiceAddress,
   access: BindingAccess,
 ): { [field: string]: unknown } {
-  const { instance_id, deployment_id, username, role, key_prefix } = access;
+  const { instance_id, deployment_id, username, role, key_prefix, token } = access;
   const password = access.password.reveal();
   // Not by way of `URL`, which drops a port that is the scheme's usual one.
   const [uri, direct] = service.endpoints.map((endpoint) =>
@@ -53,7 +55,12 @@ export function availableCredentials(
   return {
     db_type: 'etcd',
     maps: [],
-    instance_administration_api: { instance_id, root: `${service.publicUrl}/api`, deployment_id },
+    instance_administration_api: {
+      instance_id,
+      root: `${service.publicUrl}/api`,
+      deployment_id,
+      ...(token === undefined ? {} : { token }),
+    },
     name: deploymentName(service.region, instance_id),
     uri_cli: `ETCDCTL_API=3 etcdctl --endpoints=${service.endpoints.join(',')} --user=${username}:${password}`,
     ...(direct === undefined ? {} : { uri_direct_1: direct }),

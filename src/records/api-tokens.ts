@@ -54,11 +54,12 @@ export class ApiTokens {
     return succeeded ? { id: idOf(hashOf(token)), created_at, description, token } : undefined;
   }
 
-  /** Whether a token is good for an instance now. */
-  async isGood(instanceId: string, token: string): Promise<boolean> {
-    const key = Buffer.from(keys.apiToken(instanceId, hashOf(token)));
+  /** @returns the token's id; undefined when it is not good for this instance now */
+  async find(instanceId: string, token: string): Promise<string | undefined> {
+    const hash = hashOf(token);
+    const key = Buffer.from(keys.apiToken(instanceId, hash));
     const { count } = await this.client.kv.range({ key, count_only: true });
-    return count === '1';
+    return count === '1' ? idOf(hash) : undefined;
   }
 
   async list(instanceId: string): Promise<ApiToken[]> {

@@ -6,7 +6,8 @@ import { expiryFrom } from '../../src/broker/requests/expiry.js';
 describe('Parameters of a bind, whatever the catalog lets pass', () => {
   it('are read, with defaults', () => {
     assert.deepEqual(bindParameters({}), { access: 'readwrite' });
-    const all = { key_space: 'blue-1', access: 'readonly', expires_in: '720h' };
+    assert.deepEqual(bindParameters({ administration: false }), { access: 'readwrite' });
+    const all = { key_space: 'blue-1', access: 'readonly', expires_in: '720h', administration: true };
     assert.deepEqual(bindParameters({ ...all, colour: 'of no concern' }), all);
   });
 
@@ -20,6 +21,7 @@ describe('Parameters of a bind, whatever the catalog lets pass', () => {
     { key_space: 'a'.repeat(64) },
     { key_space: null },
     { key_space: ['a'] },
+    { administration: 'yes' },
     { access: 'root' },
     { access: ['readonly'] },
     { expires_in: '' },

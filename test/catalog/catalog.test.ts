@@ -14,6 +14,7 @@ const FILE = readConfig({}).catalogPath;
 
 function parse(change: (catalog: Json) => void): ReturnType<typeof parseCatalog> {
   const catalog: Json = JSON.parse(readFileSync(FILE, 'utf8'));
+  catalog.services[0].plans.splice(1); // one is enough for what is changed here
   change(catalog);
   return parseCatalog(Buffer.from(JSON.stringify(catalog)), 'catalog.json');
 }
@@ -44,10 +45,10 @@ describe('the published catalog', () => {
     service_binding.create.parameters,
   ]);
 
-  it('offers compose-for-etcd with the plan Standard', () => {
+  it('offers compose-for-etcd with the plans Standard and Enterprise', () => {
     assert.deepEqual(
       services.map(({ name, plans }) => [name, plans.map((plan: Json) => plan.name)]),
-      [['compose-for-etcd', ['Standard']]],
+      [['compose-for-etcd', ['Standard', 'Enterprise']]],
     );
   });
 
@@ -57,6 +58,7 @@ describe('the published catalog', () => {
       [
         ['compose-for-etcd', '9aac509b-6edd-4a2f-be24-3f216d6201f3'],
         ['Standard', '041c8d9b-e4a5-4f31-9c46-29a02f21e983'],
+        ['Enterprise', 'd7dd8a79-b511-4d08-ae6c-78a1acd6e6c2'],
       ],
     );
   });

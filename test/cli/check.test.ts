@@ -329,6 +329,17 @@ describe('compose-etcd-broker operations and reseal', () => {
 
   it('reseal moves every record to the newest key, so that the older one can go', async () => {
     const env = { PORTAL: 'off', DATA_DIR: broker.dataDir, BROKER_ENCRYPTION_KEY: `${newer},${older}` };
+    const root = await rootConnection(broker);
+    try {
+      // As after a rotation of its password.
+      const key = Buffer.from('/_broker/v1/bindings/i/a');
+      const [kv] = (await root.kv.range({ key })).kvs;
+      const record = JSON.parse(String(kv?.value));
+      const value = JSON.stringify({ ...record, sealed_etcd_password: record.sealed_password });
+      await root.kv.put({ key, value: Buffer.from(value) });
+    } finally {
+      root.close();
+    }
     const first = await runCli(['reseal'], env);
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stdout, /^2 records sealed anew/);

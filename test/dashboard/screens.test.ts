@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
+import { bindingPath } from '../support/broker.js';
 import { TestBrowser } from '../support/browser.js';
 import { asTenant } from '../support/tenant.js';
 import { TestDeployment } from './support/deployment.js';
@@ -229,6 +230,16 @@ describe('The screens of the dashboard', () => {
     assert.match(await text('.list'), /127\.0\.0\.0\/8 this machine/);
     await press('Remove 127.0.0.0/8');
     await page.getByText('Everybody may connect.').waitFor();
+
+    await page.getByLabel('Binding').selectOption('worker');
+    await page.getByLabel('End the old password').check();
+    await press('Rotate the password');
+    const shown = JSON.parse(await text('.notice.success code >> nth=1'));
+    deployment.broker.secrets.add(shown.password);
+    const fetched = await deployment.broker.send('GET', bindingPath('an-instance', 'worker'));
+    assert.deepEqual(shown, fetched.body.credentials);
+    await open('/settings');
+    assert.equal((await page.content()).includes(shown.password), false);
 
     await page.getByLabel('What it is for').fill('a script');
     await press('Make a token');

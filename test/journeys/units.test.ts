@@ -52,10 +52,10 @@ describe('Units', () => {
     assert.equal((await broker.provision('i', { parameters: { units: 3 } })).status, 201);
     const credentials: Credentials = (await broker.bind('i', 'b')).body.credentials;
     await eventually(3 * 256 * MB, credentials);
-    assert.equal((await update('i', { units: 64 })).status, 200);
-    await eventually(64 * 256 * MB, credentials);
+    assert.equal((await update('i', { units: 16 })).status, 200);
+    await eventually(16 * 256 * MB, credentials);
     const { body } = await broker.send('GET', instancePath('i'));
-    assert.deepEqual(body.parameters, { units: 64 });
+    assert.deepEqual(body.parameters, { units: 16 });
   });
 
   it('are added when they are nearly used up, where that was asked for', async () => {
@@ -94,6 +94,25 @@ describe('Units', () => {
     await eventually(3 * 256 * MB, credentials);
   });
 
+  it('are bounded by the plan, also when the plan changes', async () => {
+    const enterprise = broker.service.plans.find(({ name }) => name === 'Enterprise');
+    const body = { service_id: broker.service.id, plan_id: enterprise?.id };
+    const change = (id: string, changes: object) =>
+      broker.send('PATCH', instancePath(id), { body: { service_id: broker.service.id, ...changes } });
+    await broker.provision('big');
+    const tooMany = await change('big', { parameters: { units: 40 } });
+    assert.deepEqual([tooMany.status, /units/.test(tooMany.body.description)], [400, true]);
+    assert.equal((await change('big', { ...body, parameters: { units: 40 } })).status, 200);
+    const credentials: Credentials = (await broker.bind('big', 'b', { plan_id: enterprise?.id })).body
+      .credentials;
+    await eventually(40 * 256 * MB, credentials);
+    const back = await change('big', { plan_id: broker.service.plans[0]?.id });
+    assert.deepEqual([back.status, /units/.test(back.body.description)], [400, true]);
+    const smaller = { plan_id: broker.service.plans[0]?.id, parameters: { units: 16 } };
+    assert.equal((await change('big', smaller)).status, 200);
+    await eventually(16 * 256 * MB, credentials);
+  });
+
   it('can not be fewer than the instance holds', async () => {
     await broker.provision('full', { parameters: { units: 4 } });
     const credentials: Credentials = (await broker.bind('full', 'b')).body.credentials;
@@ -108,6 +127,6 @@ describe('Units', () => {
     );
     assert.equal((await update('full', { units: 3 })).status, 200);
     assert.equal((await update('full', { units: 5 })).status, 200);
-    assert.equal((await update('full', { units: 65 })).status, 400);
+    assert.equal((await update('full', { units: 17 })).status, 400);
   });
 });

@@ -82,7 +82,7 @@ describe('PUT /v2/service_instances/:instance_id', () => {
 
   for (const [name, value, text] of [
     ['db_version', '3.2.13', /db_version can not be chosen: .*leave it out/],
-    ['cluster_id', 'c', /cluster_id needs the plan Enterprise/],
+    ['cluster_id', 'c', /cluster_id named a cluster of your own/],
   ] as const) {
     it(`rules 8 and 15a: Compose's parameter ${name} is 400, which says what it needs`, async () => {
       await assertNothingChanges(broker, async () => {

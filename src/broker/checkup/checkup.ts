@@ -1,5 +1,6 @@
 import type { Secret } from '../../credentials/secret.js';
 import { sleep } from '../../timing.js';
+import { etcdPassword } from '../etcd-password.js';
 import {
   type BindingRecord,
   clusterOf,
@@ -147,12 +148,13 @@ function* openCredentials(
   seals: Seals,
   lost: Map<string, string>,
 ): Generator<{ username: string; password: Secret }> {
-  for (const { state, work, expired, username, sealed_password } of bindings) {
+  for (const binding of bindings) {
+    const { state, work, expired, username } = binding;
     if (state !== 'ready' || work !== undefined || expired) {
       continue;
     }
     try {
-      yield { username, password: seals.open(sealed_password, username) };
+      yield { username, password: etcdPassword(seals, binding) };
     } catch (error) {
       lost.set(username, (error as Error).message);
     }

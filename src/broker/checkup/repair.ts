@@ -1,3 +1,4 @@
+import { etcdPassword } from '../etcd-password.js';
 import type { BindingRecord, InstanceRecord, OperationRecord, Stored } from '../model.js';
 import type { AccessControl, ChangeResult, IndexFault, RecordChange, Seals, TenantKeys } from '../ports.js';
 import { DEPLOYMENTS } from '../tenant-prefix.js';
@@ -76,7 +77,7 @@ async function remake(
   if (stored?.value.state !== 'ready' || stored.value.expired) {
     return CHANGED;
   }
-  const password = seals.open(stored.value.sealed_password, stored.value.username);
+  const password = etcdPassword(seals, stored.value);
   await access.revoke(stored.value, UNINTERRUPTED);
   await access.grant(stored.value, password, UNINTERRUPTED);
   return 'role and user made again as recorded; clients sign in again';

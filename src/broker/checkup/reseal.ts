@@ -45,13 +45,16 @@ async function resealOne(
 ): Promise<boolean> {
   let stored: Stored<BindingRecord> | undefined = first;
   for (let round = 0; stored !== undefined && round < MOST_ROUNDS; round += 1) {
-    const { instance_id, binding_id, sealed_password, username } = stored.value;
-    if (Sealer.keyIdOf(sealed_password) === seals.newestKeyId) {
+    const { instance_id, binding_id, sealed_password, sealed_etcd_password, username } = stored.value;
+    const isNew = (sealed = sealed_password) => Sealer.keyIdOf(sealed) === seals.newestKeyId;
+    if (isNew() && isNew(sealed_etcd_password)) {
       return false;
     }
+    const again = (sealed: string) => seals.seal(seals.open(sealed, username), username);
     const next = {
       ...stored.value,
-      sealed_password: seals.seal(seals.open(sealed_password, username), username),
+      sealed_password: again(sealed_password),
+      ...(sealed_etcd_password && { sealed_etcd_password: again(sealed_etcd_password) }),
     };
     const result: ChangeResult = await records.change({
       binding: { instance_id, binding_id, expected: stored, next },

@@ -10,6 +10,7 @@ export interface BindParameters {
   key_space?: string;
   access: Access;
   expires_in?: string;
+  administration?: true | undefined;
 }
 
 /**
@@ -17,7 +18,12 @@ export interface BindParameters {
  * a key space becomes part of keys: so what the broker relies on is held here.
  * @throws InvalidRequest
  */
-export function bindParameters({ key_space, access, expires_in }: JsonObject): BindParameters {
+export function bindParameters({
+  key_space,
+  access,
+  expires_in,
+  administration,
+}: JsonObject): BindParameters {
   if (key_space !== undefined && !(typeof key_space === 'string' && KEY_SPACE.test(key_space))) {
     throw bad('key_space', 'have 1 to 63 lower-case letters, digits and "-", and not start with "-"');
   }
@@ -27,10 +33,14 @@ export function bindParameters({ key_space, access, expires_in }: JsonObject): B
   if (expires_in !== undefined && !(typeof expires_in === 'string' && DURATION.test(expires_in))) {
     throw bad('expires_in', 'be a whole number and s, m, h or d, such as "720h"');
   }
+  if (administration !== undefined && typeof administration !== 'boolean') {
+    throw bad('administration', 'be true or false');
+  }
   return {
     ...(key_space === undefined ? {} : { key_space }),
     access: access ?? 'readwrite',
     ...(expires_in === undefined ? {} : { expires_in }),
+    ...(administration ? { administration: true } : {}),
   };
 }
 

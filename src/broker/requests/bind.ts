@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { Secret } from '../../credentials/secret.js';
 import {
   BrokerError,
   ConcurrencyError,
@@ -20,6 +19,7 @@ import { ON_BINDING, ON_INSTANCE } from './exclusion.js';
 import { expiryFrom } from './expiry.js';
 import { assertChanged, changesAllTheTime, MOST_ROUNDS } from './intent.js';
 import { awaitEnd } from './patience.js';
+import { newPassword } from './rotate-password.js';
 import { newestLive, readPredecessor, rotatedApplication } from './rotation.js';
 
 export interface BindRequest {
@@ -101,7 +101,11 @@ async function create(parts: BrokerParts, request: BindRequest): Promise<BindAns
     const operation = openOperation('bind', { instance_id, binding_id }, session.id);
     const next = await newBinding(parts, instance.value, { ...attributes, parameters }, operation, {
       ...wanted,
-      ...(model && { key_space: model.key_space, access: model.access }),
+      ...(model && {
+        key_space: model.key_space,
+        access: model.access,
+        administration: model.administration,
+      }),
     });
     const result = await records.change({
       instance: { id: instance_id, expected: instance },
@@ -195,12 +199,12 @@ async function newBinding(
   { deployment_id, cluster }: InstanceRecord,
   attributes: BindingAttributes,
   operation: OperationRecord,
-  { key_space, access, expires_in }: BindParameters,
+  { key_space, access, expires_in, administration }: BindParameters,
 ): Promise<BindingRecord> {
   const unique = randomBytes(8).toString('hex');
   const name = `d-${deployment_id}-${unique}`;
   const keySpace = key_space ?? `_${unique}`;
-  const password = new Secret(randomBytes(24).toString('base64url'));
+  const password = newPassword();
   return {
     schema: 1,
     instance_id: operation.instance_id,
@@ -216,6 +220,7 @@ async function newBinding(
     access,
     ...(expires_in !== undefined && { expiry: expiryFrom(expires_in, await clock.now(), Date.now()) }),
     sealed_password: seals.seal(password, name),
+    ...(administration && { administration }),
     created_at: operation.started_at,
     work: workOf(operation),
   };

@@ -41,7 +41,7 @@ const COMPOSE_PARAMETERS: ReadonlyMap<string, string> = new Map([
   ],
   [
     'cluster_id',
-    'needs the plan Enterprise of Compose for etcd, and this service broker chooses the cluster by itself; leave it out',
+    'named a cluster of your own on Compose for etcd, and this service broker has one cluster for all; leave it out',
   ],
 ]);
 

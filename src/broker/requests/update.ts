@@ -206,13 +206,22 @@ export function decideUpdate(
   }
   // To restore is asked for once, and is no property of the instance.
   const { restore: _, ...parameters } = request.parameters ?? {};
+  const merged = { ...instance.parameters, ...parameters };
+  if (planChanges) {
+    // What the instance keeps must be allowed by its new plan, too.
+    const { units, auto_scaling } = merged;
+    assertParameters(plan.validators.update, {
+      ...(units !== undefined && { units }),
+      ...(auto_scaling !== undefined && { auto_scaling }),
+    });
+  }
   const { maintenance_version: before, ...rest } = instance;
   // With the plan comes its maintenance version (specification: "Maintenance Info Object").
   const version = request.maintenance_version ?? (planChanges ? plan.maintenanceInfo?.version : before);
   return {
     ...rest,
     plan_id: plan.id,
-    parameters: { ...instance.parameters, ...parameters },
+    parameters: merged,
     context: request.context ?? instance.context,
     ...(version === undefined ? {} : { maintenance_version: version }),
     updated_at: now,

@@ -5,7 +5,7 @@ import { InvalidRequest, NotFound } from '../../broker/errors.js';
 import type { InstanceRecord } from '../../broker/model.js';
 import { unitsOf } from '../../broker/units.js';
 import type { ApiTokens } from '../../records/api-tokens.js';
-import { settingsScreen } from '../screens/settings.js';
+import { type ShownOnce, settingsScreen } from '../screens/settings.js';
 import type { Action, Page, Shown, Visit } from '../visit.js';
 
 export function settingsPage(administration: Administration, tokens: ApiTokens): Page {
@@ -16,23 +16,25 @@ async function settings(
   administration: Administration,
   tokens: ApiTokens,
   { instance, session, base }: Omit<Visit, 'show'>,
-  newToken?: string,
+  shownOnce: ShownOnce = {},
 ): Promise<Shown> {
-  const { broker, service, etcdVersion } = administration.parts;
-  const [stored, known, version] = await Promise.all([
+  const { broker, etcdVersion } = administration.parts;
+  const [stored, known, version, bindings] = await Promise.all([
     broker.records.storedBytes(instance.deployment_id),
     tokens.list(instance.instance_id),
     etcdVersion(),
+    administration.hasPortals ? administration.bindings(instance) : [],
   ]);
   return {
     content: settingsScreen({
-      ...{ base, session, stored, newToken },
+      ...{ base, session, stored, shownOnce },
       units: unitsOf(instance.parameters),
       mostUnits: administration.mostUnits(instance),
       unitBytes: administration.unitBytes(instance),
       autoScaling: autoScalingOf(instance),
       whitelist: whitelistOf(instance),
-      hasWhitelist: service.names === 'portal',
+      hasPortals: administration.hasPortals,
+      bindings: bindings.filter(({ state }) => state === 'ready'),
       tokens: known,
       etcdVersion: version,
     }),
@@ -72,7 +74,16 @@ export function settingsActions(
       if (made === undefined) {
         throw new InvalidRequest('The instance has as many tokens as one may have. Revoke one first.');
       }
-      visit.show(await settings(administration, tokens, visit, made.token));
+      visit.show(await settings(administration, tokens, visit, { token: made.token }));
+      return undefined;
+    },
+    rotate: async (visit, request) => {
+      const bindingId = field(request, 'binding_id');
+      if (request.body?.sure !== 'yes') {
+        throw new InvalidRequest('Confirm that the old password is to be good for nothing.');
+      }
+      const { credentials } = await administration.rotatePassword(visit.instance, bindingId);
+      visit.show(await settings(administration, tokens, visit, { bindingId, credentials }));
       return undefined;
     },
     'tokens/revoke': async ({ instance }, request) => {

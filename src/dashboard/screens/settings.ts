@@ -1,3 +1,4 @@
+import type { BindingSummary } from '../../administration/overview.js';
 import type { WhitelistEntry } from '../../administration/whitelist.js';
 import type { ApiToken } from '../../records/api-tokens.js';
 import { bytes, csrfField, empty, moment } from '../frame.js';
@@ -15,16 +16,26 @@ export interface SettingsScreen {
   /** Auto-scaling's bound; absent where it is off. */
   autoScaling?: number | undefined;
   whitelist: readonly WhitelistEntry[];
-  hasWhitelist: boolean;
+  /** Without them there is no whitelist, and no password is rotated. */
+  hasPortals: boolean;
+  /** Whose credentials work. */
+  bindings: readonly BindingSummary[];
   tokens: readonly ApiToken[];
-  /** One that was made just now, which is shown once. */
-  newToken?: string | undefined;
+  shownOnce: ShownOnce;
   etcdVersion: string;
+}
+
+/** Secrets that were made just now. */
+export interface ShownOnce {
+  token?: string;
+  /** Of a binding whose password was rotated. */
+  credentials?: { [field: string]: unknown };
+  bindingId?: string;
 }
 
 /** What can be changed. Each section is a form of its own. */
 export function settingsScreen(screen: SettingsScreen): Html {
-  return html`<h1 class="visually-hidden">Settings</h1>${scale(screen)}${whitelist(screen)}${tokens(screen)}
+  return html`<h1 class="visually-hidden">Settings</h1>${scale(screen)}${whitelist(screen)}${passwords(screen)}${tokens(screen)}
 <section class="card" aria-labelledby="version"><h2 id="version">Version</h2><p>etcd ${screen.etcdVersion}. The version is the cluster's, and its operator upgrades it; applications go on meanwhile.</p></section>`;
 }
 
@@ -40,11 +51,11 @@ function scale({ base, session, units, mostUnits, unitBytes, stored, autoScaling
 <button class="primary">Save</button></form></section>`;
 }
 
-function whitelist({ base, session, whitelist: entries, hasWhitelist }: SettingsScreen): Html {
+function whitelist({ base, session, whitelist: entries, hasPortals }: SettingsScreen): Html {
   return html`<section class="card" aria-labelledby="whitelist"><h2 id="whitelist">Whitelist</h2>
 <p>Addresses that may connect. While it is empty, all may.</p>
 ${
-  hasWhitelist
+  hasPortals
     ? html`${
         entries.length === 0
           ? empty('Everybody may connect.')
@@ -58,10 +69,31 @@ ${
 }</section>`;
 }
 
-function tokens({ base, session, tokens: known, newToken }: SettingsScreen): Html {
+function passwords({ base, session, bindings, hasPortals, shownOnce }: SettingsScreen): Html {
+  const { credentials, bindingId } = shownOnce;
+  return html`<section class="card" aria-labelledby="passwords"><h2 id="passwords">Passwords</h2>
+${credentials !== undefined && html`<div class="notice success" role="status"><p>The new credentials of <code>${bindingId}</code>. They are shown once; the platform does not know them.</p>${code(JSON.stringify(credentials, null, 2))}</div>`}
+${hasPortals ? rotation(base, session, bindings) : empty('Applications reach etcd directly here. Bind again, and delete the binding whose password is to end.')}</section>`;
+}
+
+function rotation(base: string, session: Session, bindings: readonly BindingSummary[]): Html {
+  if (bindings.length === 0) {
+    return empty('There is no binding.');
+  }
+  return html`<p>When a password has leaked, replace it. The old one, its sessions and its API token end within a second. Applications get the new one from you: the platform keeps what it was told. To rotate without a break, bind again instead.</p>
+<form method="post" action="${base}/settings/rotate">${csrfField(session)}
+<label for="binding">Binding</label><select id="binding" name="binding_id">${bindings.map(
+    ({ binding_id, app_guid, key_space }) =>
+      html`<option value="${binding_id}">${binding_id}${app_guid !== undefined && `, application ${app_guid}`}, key space ${key_space}</option>`,
+  )}</select>
+<label class="check"><input type="checkbox" name="sure" value="yes" required> End the old password</label>
+<button class="danger">Rotate the password</button></form>`;
+}
+
+function tokens({ base, session, tokens: known, shownOnce: { token } }: SettingsScreen): Html {
   return html`<section class="card" aria-labelledby="tokens"><h2 id="tokens">API tokens</h2>
 <p>Bearer tokens of the administration API, for this instance.</p>
-${newToken !== undefined && html`<div class="notice success" role="status"><p>The new token. It is shown once.</p>${code(newToken)}</div>`}
+${token !== undefined && html`<div class="notice success" role="status"><p>The new token. It is shown once.</p>${code(token)}</div>`}
 ${
   known.length === 0
     ? empty('There are none.')

@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { BindingRecord } from '../../broker/model.js';
-import { availableCredentials, endpointObjects } from '../../credentials/available-credentials.js';
+import { endpointObjects } from '../../credentials/available-credentials.js';
+import { bindingCredentials } from '../../credentials/binding-credentials.js';
 import { dashboardUrl } from '../../dashboard/address.js';
 import type { OsbContext } from '../context.js';
 import { minorVersion } from '../http/api-version.js';
@@ -14,13 +15,12 @@ export function bindingBody(
   binding: BindingRecord,
   request: Request,
 ): { [field: string]: unknown } {
-  const password = broker.seals.open(binding.sealed_password, binding.username);
   const { expiry } = binding;
   return {
     ...(expiry === undefined
       ? {}
       : { metadata: { expires_at: expiry.expires_at, renew_before: expiry.renew_before } }),
-    credentials: availableCredentials(service, { ...binding, password }),
+    credentials: bindingCredentials(broker, service, binding),
     // The last Kubernetes client speaks 2.14 and fails on the ports, which it takes for numbers.
     ...(minorVersion(request) < ENDPOINTS_SINCE ? {} : { endpoints: endpointObjects(service.endpoints) }),
   };

@@ -128,8 +128,8 @@ export class Directory {
         return undefined;
       }
       // Field by field: a spread costs a hidden class for each binding.
-      const { username, keyPrefix, access, sealedPassword } = binding;
-      return { username, keyPrefix, access, sealedPassword, passwordDigest: this.#digest(binding) };
+      const { username, keyPrefix, access, sealedEtcdPassword } = binding;
+      return { username, keyPrefix, access, sealedEtcdPassword, passwordDigest: this.#digest(binding) };
     });
     if (facts === undefined) {
       this.#table.removeBinding(name);

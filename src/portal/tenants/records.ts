@@ -11,7 +11,10 @@ export interface BindingFacts {
   username: string;
   keyPrefix: string;
   access: Access;
+  /** The application's. */
   sealedPassword: string;
+  /** What the portal signs in to etcd with. */
+  sealedEtcdPassword: string;
 }
 
 /** What a portal keeps of an instance's record. */
@@ -45,12 +48,19 @@ export function readBinding(value: Buffer): BindingFacts | undefined {
   if (record.state !== 'ready' || record.expired === true) {
     return undefined;
   }
-  const { username, key_prefix, access, sealed_password } = record;
+  const { username, key_prefix, access, sealed_password, sealed_etcd_password = sealed_password } = record;
   check(typeof username === 'string' && USERNAME.test(username), 'username');
   check(typeof key_prefix === 'string' && KEY_PREFIX.test(key_prefix), 'key_prefix');
   check(access === 'readwrite' || access === 'readonly', 'access');
-  check(typeof sealed_password === 'string' && sealed_password.length <= 1_024, 'sealed_password');
-  return { username, keyPrefix: key_prefix, access, sealedPassword: sealed_password };
+  check(isSealed(sealed_password), 'sealed_password');
+  check(isSealed(sealed_etcd_password), 'sealed_etcd_password');
+  return {
+    username,
+    keyPrefix: key_prefix,
+    access,
+    sealedPassword: sealed_password,
+    sealedEtcdPassword: sealed_etcd_password,
+  };
 }
 
 /** @throws MalformedRecord */
@@ -68,6 +78,10 @@ export function readInstance(value: Buffer): InstanceFacts {
     isHeld: state === 'restoring',
     parameters: parameters as Record<string, unknown>,
   };
+}
+
+function isSealed(text: unknown): text is string {
+  return typeof text === 'string' && text.length <= 1_024;
 }
 
 function parse(value: Buffer): Record<string, unknown> {

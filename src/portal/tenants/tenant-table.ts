@@ -3,7 +3,7 @@ import { KeySpace, ownerOfTag } from './key-space.js';
 import type { BindingFacts } from './records.js';
 import { type GoneReason, Instance, type InstanceSettings, Tenant } from './tenant.js';
 
-export interface KnownBinding extends BindingFacts {
+export interface KnownBinding extends Omit<BindingFacts, 'sealedPassword'> {
   /** See {@link Tenant.passwordDigest}. */
   readonly passwordDigest: string;
 }
@@ -92,7 +92,7 @@ export class TenantTable {
       entry.bindings = entry.bindings.concat(binding);
     } else if (isSameTenant(binding.facts, facts)) {
       binding.facts = facts;
-      binding.tenant?.reseal(facts.sealedPassword);
+      binding.tenant?.reseal(facts.sealedEtcdPassword);
       return;
     } else {
       this.#stop(binding, binding.facts.passwordDigest === facts.passwordDigest ? 'binding' : 'password');
@@ -128,7 +128,7 @@ export class TenantTable {
 
   #start(entry: InstanceEntry, binding: BindingEntry): void {
     const { instance } = entry;
-    const { username, access, keyPrefix, passwordDigest, sealedPassword } = binding.facts;
+    const { username, access, keyPrefix, passwordDigest, sealedEtcdPassword } = binding.facts;
     if (instance === undefined) {
       return;
     }
@@ -148,7 +148,7 @@ export class TenantTable {
       return;
     }
     const keySpace = this.#use(keyPrefix, entry.createRevision);
-    binding.tenant = new Tenant(username, access, keySpace, instance, passwordDigest, sealedPassword);
+    binding.tenant = new Tenant(username, access, keySpace, instance, passwordDigest, sealedEtcdPassword);
     this.#byUsername.set(username, binding.tenant);
   }
 

@@ -47,7 +47,7 @@ export class Tenant {
   #gone: GoneReason | undefined;
   // Private, so that a tenant that is printed or logged shows no secret.
   readonly #passwordDigest: string;
-  #sealedPassword: string;
+  #sealedEtcdPassword: string;
   /** Most tenants are idle: no set until somebody listens. */
   #listeners: Set<(reason: GoneReason) => void> | undefined;
 
@@ -57,10 +57,10 @@ export class Tenant {
     readonly keySpace: KeySpace,
     readonly instance: Instance,
     passwordDigest: string,
-    sealedPassword: string,
+    sealedEtcdPassword: string,
   ) {
     this.#passwordDigest = passwordDigest;
-    this.#sealedPassword = sealedPassword;
+    this.#sealedEtcdPassword = sealedEtcdPassword;
   }
 
   /** The SHA-256 of the password, as a latin1 text of 32 characters. */
@@ -76,9 +76,9 @@ export class Tenant {
     return this.#gone !== undefined;
   }
 
-  /** The password, for signing in to etcd as this user. @throws SealError */
-  password(seals: SealOpener): Secret {
-    return seals.open(this.#sealedPassword, this.username);
+  /** For signing in to etcd as this user. @throws SealError */
+  etcdPassword(seals: SealOpener): Secret {
+    return seals.open(this.#sealedEtcdPassword, this.username);
   }
 
   /**
@@ -96,8 +96,8 @@ export class Tenant {
   }
 
   /** The same password under another encryption key. Only for the table of tenants. */
-  reseal(sealedPassword: string): void {
-    this.#sealedPassword = sealedPassword;
+  reseal(sealedEtcdPassword: string): void {
+    this.#sealedEtcdPassword = sealedEtcdPassword;
   }
 
   /** Only for the table of tenants. */

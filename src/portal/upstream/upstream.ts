@@ -46,7 +46,7 @@ export class Upstream {
   /** The sign-in of a tenant's etcd user: once for all calls that need it at the same time. */
   signIn(tenant: Tenant): SignIn {
     return new SignIn(async () => {
-      const password = tenant.password(this.seals);
+      const password = tenant.etcdPassword(this.seals);
       const request = { name: tenant.username, password: password.reveal() };
       const { token } = await this.#client.unauthenticated<{ token: string }>(
         'Auth',

@@ -5,6 +5,7 @@ import type { Tenant } from '../../../src/portal/tenants/tenant.js';
 import {
   bindingKey,
   bindingRecord,
+  digestOf,
   FakeEtcd,
   instanceKey,
   instanceRecord,
@@ -94,8 +95,22 @@ describe('The directory of tenants', () => {
     assert.equal(find(1), tenant);
     assert.equal(tenant.isGone, false);
     const texts: string[] = [];
-    tenant.password({ open: (text) => texts.push(text) as never });
+    tenant.etcdPassword({ open: (text) => texts.push(text) as never });
     assert.ok(texts[0]?.startsWith(`v1.${otherSeals.newestKeyId}.`), 'the newer text is used');
+  });
+
+  it("signs in to etcd with the password from before its application's was rotated", async () => {
+    await open();
+    const before = find(1);
+    const sealedEtcdPassword = JSON.parse(bindingRecord(1, 1)).sealed_password;
+    const rotated = { password: 'another', sealed_etcd_password: sealedEtcdPassword };
+    etcd.put(bindingKey(1, 1), bindingRecord(1, 1, rotated));
+    assert.equal(before.isGone, true);
+    const tenant = find(1);
+    assert.equal(tenant.passwordDigest, digestOf('another'));
+    const texts: string[] = [];
+    tenant.etcdPassword({ open: (text) => texts.push(text) as never });
+    assert.deepEqual(texts, [sealedEtcdPassword]);
   });
 
   it('tells of changed settings of an instance', async () => {

@@ -32,7 +32,7 @@ describe('Key spaces', () => {
         username: usernameOf(instance, binding),
         keyPrefix: `/d/${deploymentOf(instance)}/${keySpace}/`,
         access: 'readwrite',
-        sealedPassword: 'v1',
+        sealedEtcdPassword: 'v1',
         passwordDigest: digestOf('x'),
       });
     }
