@@ -42,6 +42,8 @@ export class BrokerProcess {
     readonly folder: string,
     readonly etcdBinary: string,
     readonly nodeOptions: readonly string[] = [],
+    /** Settings in place of the usual ones. */
+    readonly settings: Readonly<Record<string, string>> = {},
   ) {}
 
   get dataDir(): string {
@@ -65,6 +67,7 @@ export class BrokerProcess {
         LOG_LEVEL: 'info',
         // The floors are asked of etcd itself.
         PORTAL: 'off',
+        ...this.settings,
       },
       stdio: ['ignore', log, log],
     });

@@ -10,6 +10,7 @@ import { type BindTimes, growth, manyAtOnce, oneAtATime, timeBinds } from './bin
 import { BrokerProcess } from './broker-process.js';
 import { catalog } from './catalog.js';
 import { check } from './check.js';
+import { benchDashboard } from './dashboard/main.js';
 import { fill, memory, start, startTimes } from './growth.js';
 import { benchPortal } from './portal/main.js';
 import { reads } from './reads.js';
@@ -209,7 +210,11 @@ function say(line: string): void {
   console.error(line);
 }
 
-const subjects = { portal: () => benchPortal(options), backups: () => benchBackups(options) };
+const subjects = {
+  portal: () => benchPortal(options),
+  backups: () => benchBackups(options),
+  dashboard: () => benchDashboard(options),
+};
 if (subject !== undefined && !Object.hasOwn(subjects, subject)) {
   throw new Error(
     `There is no benchmark "${subject}"; there are ${Object.keys(subjects).join(' and ')}, and the broker's without a name.`,

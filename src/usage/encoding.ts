@@ -108,13 +108,24 @@ class Input {
     while (this.#at < this.buffer.length) {
       const name = readName();
       if (isWanted(name)) {
-        const row = Array.from({ length }, () => this.number());
-        found.push([name, resized(row)]);
+        found.push([name, this.#row(length)]);
       } else {
         this.#skip(length);
       }
     }
     return found;
+  }
+
+  /** As long as rows are now: one of an earlier release is filled up, and what a later one has more is left out. */
+  #row(length: number): UsageRow {
+    const row = new Array<number>(ROW_LENGTH).fill(0);
+    for (let index = 0; index < length; index += 1) {
+      const value = this.number();
+      if (index < ROW_LENGTH) {
+        row[index] = value;
+      }
+    }
+    return row;
   }
 
   #skip(count: number): void {
@@ -125,8 +136,4 @@ class Input {
       this.#at += 1;
     }
   }
-}
-
-function resized(row: UsageRow): UsageRow {
-  return Array.from({ length: ROW_LENGTH }, (_, index) => row[index] ?? 0);
 }

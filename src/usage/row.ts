@@ -29,6 +29,11 @@ export const ROW_LENGTH = FIRST_LEVEL + LEVELS.length;
 
 /** Of what several portals say of the same minute, these add up; of the others each portal says the whole. */
 const ADDED_LEVELS: ReadonlySet<Level> = new Set(['connections', 'streams']);
+/** Which numbers of a row add up, in its order; of the others the highest counts. */
+const ADDED_OF_TIMES = Array.from({ length: ROW_LENGTH }, (_, index) => index < FIRST_LEVEL);
+const ADDED_OF_PORTALS = ADDED_OF_TIMES.map(
+  (isCount, index) => isCount || ADDED_LEVELS.has(LEVELS[index - FIRST_LEVEL] as Level),
+);
 
 export function emptyRow(): UsageRow {
   return new Array<number>(ROW_LENGTH).fill(0);
@@ -52,19 +57,19 @@ export function levelOf(row: UsageRow, name: Level): number {
 
 /** Adds to a row what another portal says of the same minute. */
 export function addPortal(row: UsageRow, other: UsageRow): void {
-  add(row, other, (level) => ADDED_LEVELS.has(level));
+  add(row, other, ADDED_OF_PORTALS);
 }
 
 /** Adds to a row what comes right after its time. */
 export function addTime(row: UsageRow, other: UsageRow): void {
-  add(row, other, () => false);
+  add(row, other, ADDED_OF_TIMES);
 }
 
-function add(row: UsageRow, other: UsageRow, addsUp: (level: Level) => boolean): void {
+function add(row: UsageRow, other: UsageRow, isAdded: readonly boolean[]): void {
   for (let index = 0; index < ROW_LENGTH; index += 1) {
-    const [mine = 0, theirs = 0] = [row[index], other[index]];
-    const level = LEVELS[index - FIRST_LEVEL];
-    row[index] = level === undefined || addsUp(level) ? mine + theirs : Math.max(mine, theirs);
+    const mine = row[index] as number;
+    const theirs = other[index] as number;
+    row[index] = isAdded[index] ? mine + theirs : Math.max(mine, theirs);
   }
 }
 

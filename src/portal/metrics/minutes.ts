@@ -6,7 +6,7 @@ import { type Entry, encodeMinute } from '../../usage/encoding.js';
 import { MINUTES_LIVE_HOURS } from '../../usage/folding.js';
 import { COUNTERS, emptyRow, type Level, rowOf, type UsageRow } from '../../usage/row.js';
 import { MINUTE_MS, minuteOf } from '../../usage/times.js';
-import type { ActiveTenants } from '../calls/active-tenant.js';
+import type { ActiveTenant } from '../calls/active-tenant.js';
 import type { InstanceBudgets } from '../limits/instance-budgets.js';
 import type { Tallies, Tally } from './tallies.js';
 
@@ -24,8 +24,8 @@ export interface MinutesParts {
   readonly client: Pick<EtcdClient, 'kv' | 'lease'>;
   /** This portal's id, another one at each start. */
   readonly portal: string;
-  readonly active: ActiveTenants;
-  readonly budgets: InstanceBudgets;
+  readonly active: Iterable<Pick<ActiveTenant, 'tenant' | 'gauges'>>;
+  readonly budgets: Pick<InstanceBudgets, 'levels'>;
   readonly tallies: Tallies;
   readonly log: PeriodicLog;
   readonly now?: () => number;
