@@ -192,6 +192,7 @@ export async function startApplication(
       copies: copies?.backups,
       keyBrowser: withDomainErrors(new KeyBrowser(client)),
       usage: withDomainErrors(new UsageSeries(client)),
+      tokens: withDomainErrors(new ApiTokens(client)),
       etcdVersion: async () => (await client.maintenance.status()).version,
     });
     const stopping = new AbortController();
@@ -200,7 +201,6 @@ export async function startApplication(
       stopping: stopping.signal,
       platform: config.dashboard,
       instances: () => records.instances(() => undefined),
-      tokens: withDomainErrors(new ApiTokens(client)),
       credentials: access.credentials,
       trustProxy: config.trustProxy,
       log,

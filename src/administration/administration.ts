@@ -4,13 +4,21 @@ import { BackupUnderWay } from '../backups/backup-records.js';
 import type { Backups } from '../backups/backups.js';
 import type { BackupManifest } from '../backups/manifest.js';
 import { Conflict, InvalidRequest, NotFound } from '../broker/errors.js';
-import type { BindingRecord, InstanceRecord, JsonObject, OperationRecord } from '../broker/model.js';
+import type {
+  BindingRecord,
+  InstanceRecord,
+  JsonObject,
+  OperationKind,
+  OperationRecord,
+} from '../broker/model.js';
+import { finish, openOperation } from '../broker/operations/operations.js';
 import { rotatePassword } from '../broker/requests/rotate-password.js';
 import { Turns } from '../broker/requests/turns.js';
 import { update } from '../broker/requests/update.js';
 import { MOST_UNITS, unitsOf } from '../broker/units.js';
 import { bindingCredentials } from '../credentials/binding-credentials.js';
 import type { OsbContext } from '../osb/context.js';
+import type { ApiTokens } from '../records/api-tokens.js';
 import { keys } from '../records/keys.js';
 import { withTimeout } from '../timing.js';
 import { firstMinute, type UsageSeries } from '../usage/series.js';
@@ -36,6 +44,7 @@ export interface AdministrationParts extends OsbContext {
   keyBrowser: KeyBrowser;
   etcdVersion(): Promise<string>;
   usage: UsageSeries;
+  tokens: ApiTokens;
 }
 
 /** What people and scripts do with an instance without its platform: the API and the dashboard stand on it. */
@@ -266,11 +275,45 @@ export class Administration {
       throw new InvalidRequest('The instance is full. Delete keys, or add units in the settings.');
     }
     await keyBrowser.put(place, value, seen, guard);
+    await this.#record(instance, 'edit', 'a key was written by hand');
   }
 
   /** Deletes one key, by hand. @throws what {@link KeyBrowser.delete} throws */
   async deleteKey(instance: InstanceRecord, place: KeyPlace, seen: string): Promise<void> {
     await this.parts.keyBrowser.delete(place, seen, await this.#guard(instance));
+    await this.#record(instance, 'edit', 'a key was deleted by hand');
+  }
+
+  /**
+   * Makes a token of the administration API.
+   * @throws InvalidRequest when the instance has as many as one may have
+   */
+  async makeToken(instance: InstanceRecord, description: string): Promise<string> {
+    const made = await this.parts.tokens.create(instance.instance_id, description);
+    if (made === undefined) {
+      throw new InvalidRequest('The instance has as many tokens as one may have. Revoke one first.');
+    }
+    await this.#record(instance, 'token', `the API token ${made.id} was made`);
+    return made.token;
+  }
+
+  /** @throws NotFound */
+  async revokeToken(instance: InstanceRecord, id: string): Promise<void> {
+    if (!(await this.parts.tokens.revoke(instance.instance_id, id))) {
+      throw new NotFound('There is no such token.');
+    }
+    await this.#record(instance, 'token', `the API token ${id} was revoked`);
+  }
+
+  /** Among the operations, for whoever looks later. What is done stays done if this fails. */
+  async #record({ instance_id }: InstanceRecord, kind: OperationKind, description: string): Promise<void> {
+    const { records, session, log } = this.parts.broker;
+    const operation = finish(openOperation(kind, { instance_id }, session.id), 'succeeded', description);
+    try {
+      await records.change({ finished: [operation] });
+    } catch (error) {
+      log.warn({ instance: instance_id, reason: (error as Error).message }, `Not recorded: ${description}`);
+    }
   }
 
   /** That the instance is there and stays as it is: not restored or removed meanwhile. */

@@ -4,7 +4,6 @@ import { InvalidRequest } from '../broker/errors.js';
 import { compileParameters } from '../catalog/parameters.js';
 import { LONGEST_BODY, refusal } from '../osb/http/error-reply.js';
 import { HttpError, toErrorReply } from '../osb/http/errors.js';
-import type { ApiTokens } from '../records/api-tokens.js';
 import { bearerToken } from './bearer-token.js';
 import { type ApiEndpoint, type Asked, type FileEndpoint, instanceOf } from './endpoint.js';
 import { accessEndpoints } from './endpoints/access.js';
@@ -15,15 +14,14 @@ import { BASE, openApi } from './openapi.js';
 
 export interface ApiParts {
   administration: Administration;
-  tokens: ApiTokens;
 }
 
 /**
  * The administration API as Compose had it, version 2016-07, under `/api`: with a bearer token, for one instance.
  * Answers are JSON-HAL, errors `{"errors": "text"}`. It describes itself at `/api/openapi.json`, to everybody.
  */
-export function administrationApi({ administration: admin, tokens }: ApiParts): Router {
-  const { service, broker } = admin.parts;
+export function administrationApi({ administration: admin }: ApiParts): Router {
+  const { service, broker, tokens } = admin.parts;
   const root = () => `${service.publicUrl}/api`;
   const endpoints = [
     ...deploymentEndpoints(admin),

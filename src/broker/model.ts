@@ -17,8 +17,15 @@ export function clusterOf({ cluster = FIRST_CLUSTER }: { cluster?: string }): st
   return cluster;
 }
 
-/** The durable changes that this broker makes, in the words of the specification, and of a binding's password. */
-export type OperationKind = 'provision' | 'update' | 'deprovision' | 'bind' | 'unbind' | 'rotate';
+/** The durable changes that platforms ask for, in the words of the specification. */
+export const PLATFORM_KINDS = ['provision', 'update', 'deprovision', 'bind', 'unbind'] as const;
+/** And those that people make without their platform: another password, a key by hand, a token made or revoked. */
+export type OperationKind = (typeof PLATFORM_KINDS)[number] | 'rotate' | 'edit' | 'token';
+
+/** Whether an operation is one that a platform may ask for the end of. */
+export function isPlatforms({ kind }: { kind: OperationKind }): boolean {
+  return (PLATFORM_KINDS as readonly string[]).includes(kind);
+}
 
 /** The states of `last_operation` (specification: "Polling Last Operation"). */
 export type OperationState = 'in progress' | 'succeeded' | 'failed';

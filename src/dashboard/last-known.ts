@@ -3,7 +3,9 @@ import { ClusterUnavailable, Unavailable } from '../broker/errors.js';
 import { withTimeout } from '../timing.js';
 
 /** So long a page waits for etcd, in milliseconds, before it shows what is known. */
-const WAIT_MS = 3_000;
+const WAIT_MS = 2_000;
+/** And so long once it was waited for. */
+const WAIT_AGAIN_MS = 200;
 const MOST = 500;
 
 export interface Known<T> {
@@ -17,14 +19,15 @@ export class LastKnown<T extends object> {
   readonly #known = new LRUCache<string, { value: T; at: string }>({ max: MOST });
 
   /**
+   * @param since when what else the page shows was read, if etcd did not answer
    * @returns undefined when there is nothing of this name
    * @throws what `read` throws when nothing is known, or when it is not that etcd can't be asked
    */
-  async get(name: string, read: () => Promise<T | undefined>): Promise<Known<T> | undefined> {
+  async get(name: string, read: () => Promise<T | undefined>, since?: string): Promise<Known<T> | undefined> {
     try {
       const answer = await withTimeout(
         read().then((value) => ({ value })),
-        WAIT_MS,
+        since === undefined ? WAIT_MS : WAIT_AGAIN_MS,
       );
       if (answer === undefined) {
         throw new ClusterUnavailable();

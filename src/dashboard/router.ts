@@ -1,6 +1,7 @@
 import express, { type NextFunction, type Request, type Response, Router } from 'express';
 import helmet from 'helmet';
 import type { Administration } from '../administration/administration.js';
+import { ClusterUnavailable } from '../broker/errors.js';
 import type { InstanceRecord } from '../broker/model.js';
 import type { DashboardSettings } from '../config/dashboard.js';
 import { deploymentName } from '../credentials/available-credentials.js';
@@ -9,7 +10,6 @@ import { refusal } from '../osb/http/error-reply.js';
 import { HttpError, toErrorReply } from '../osb/http/errors.js';
 import { GuessLimit } from '../osb/http/guess-limit.js';
 import type { RequestLocals } from '../osb/http/request-log.js';
-import type { ApiTokens } from '../records/api-tokens.js';
 import type { DashboardLinks } from '../records/dashboard-links.js';
 import { backupActions, backupsPage } from './actions/backups.js';
 import { keyActions, keysPage } from './actions/keys.js';
@@ -36,7 +36,6 @@ const MOST_INSTANCES = 500;
 
 export interface DashboardParts {
   administration: Administration;
-  tokens: ApiTokens;
   links: DashboardLinks;
   instances(): AsyncIterable<{ value: InstanceRecord }>;
   /** With what people sign in at their platform; absent where links alone sign in. */
@@ -230,11 +229,17 @@ export function dashboard(parts: DashboardParts): Router {
       });
     };
 
-  /** A screen; `?told=` names what was done right before. */
-  const screen = (path: ScreenPath, permission: Permission, page: Page) => {
+  /**
+   * A screen; `?told=` names what was done right before.
+   * @param isKept that it can show what was known last
+   */
+  const screen = (path: ScreenPath, permission: Permission, page: Page, isKept = false) => {
     router.get(addressOf('/:deployment_id', path), async (request, response) => {
       const visit = await enter(request, response, permission);
       if (visit !== undefined) {
+        if (!isKept) {
+          assertAnswers(visit);
+        }
         const notice = TOLD.get(String(request.query.told));
         const notices: Notice[] = notice === undefined ? [] : [{ kind: 'success', text: notice }];
         showTo(response, visit, path)({ notices, ...(await page(visit, request)) });
@@ -249,6 +254,7 @@ export function dashboard(parts: DashboardParts): Router {
       if (visit === undefined) {
         return;
       }
+      assertAnswers(visit);
       if (!isOwnForm(request, visit.session)) {
         throw new HttpError(403, 'This form is too old, or was sent by another site. Open the page again.');
       }
@@ -273,13 +279,13 @@ export function dashboard(parts: DashboardParts): Router {
     });
   };
 
-  screen('', 'read', overviewPage(administration));
+  screen('', 'read', overviewPage(administration), true);
   const metrics = new MetricsPages(administration);
-  screen('metrics', 'read', metrics.page);
+  screen('metrics', 'read', metrics.page, true);
   router.get('/:deployment_id/metrics/series', async (request, response) => {
     const visit = await enter(request, response, 'read', true);
     if (visit !== undefined) {
-      await metrics.series(visit.instance, request.query.range, response);
+      await metrics.series(visit, request.query.range, response);
     }
   });
   const backups = backupsPage(administration);
@@ -305,9 +311,9 @@ export function dashboard(parts: DashboardParts): Router {
       await live.serve(visit, request, response);
     }
   });
-  const settings = settingsPage(administration, parts.tokens);
+  const settings = settingsPage(administration);
   screen('settings', 'manage', settings);
-  for (const [name, act] of Object.entries(settingsActions(administration, parts.tokens))) {
+  for (const [name, act] of Object.entries(settingsActions(administration))) {
     action('settings', name, settings, act);
   }
 
@@ -352,6 +358,13 @@ const TOLD: ReadonlyMap<string, string> = new Map([
   ['written', 'The key is written.'],
   ['deleted', 'The key is deleted.'],
 ]);
+
+/** @throws ClusterUnavailable when etcd did not answer a moment ago: it is not waited for again */
+function assertAnswers({ since }: Pick<Visit, 'since'>): void {
+  if (since !== undefined) {
+    throw new ClusterUnavailable();
+  }
+}
 
 /** For the request's log line and audit line. */
 function identify(response: Response, session: Session, instance?: InstanceRecord): void {

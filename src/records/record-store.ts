@@ -3,6 +3,7 @@ import {
   type BindingRecord,
   clusterOf,
   type InstanceRecord,
+  isPlatforms,
   type OperationRecord,
   type Stored,
 } from '../broker/model.js';
@@ -24,6 +25,8 @@ import {
   rawOf,
 } from './reading.js';
 
+/** Among so many a platform's latest operation is looked for: people make others. */
+const MOST_LOOKED_AT = 50;
 const PAGE = 100;
 /** So many operations under way are looked at in one go. */
 const MOST_OPEN = 5_000;
@@ -77,7 +80,8 @@ export class RecordStore implements Records {
   ): Promise<OperationRecord | undefined> {
     if (operationId === undefined) {
       const prefix = keys.operationsOf(instanceId, bindingId);
-      return (await this.#reader.newest(prefix, OPERATION_FIELDS, 1))[0]?.value;
+      const latest = await this.#reader.newest(prefix, OPERATION_FIELDS, MOST_LOOKED_AT);
+      return latest.find(({ value }) => isPlatforms(value))?.value;
     }
     // It is in one of two places, so both are read at one moment.
     const places = [keys.operation(instanceId, bindingId, operationId), keys.openOperation(operationId)];

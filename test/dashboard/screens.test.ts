@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from 'playwright-core';
-import { bindingPath } from '../support/broker.js';
+import { bindingPath, instancePath } from '../support/broker.js';
 import { TestBrowser } from '../support/browser.js';
 import { asTenant } from '../support/tenant.js';
 import { TestDeployment } from './support/deployment.js';
@@ -255,6 +255,15 @@ describe('The screens of the dashboard', () => {
     await page.getByRole('button', { name: /^Revoke/ }).click();
     assert.match(await notice('success'), /good for nothing/);
     assert.equal((await deployments()).status, 401);
+
+    // What people did without their platform is among the operations, and is no answer to a platform's question.
+    await open('');
+    const done = await page.locator('.operations').innerText();
+    for (const part of ['a key was deleted by hand', 'password rotated', 'was made', 'was revoked']) {
+      assert.ok(done.includes(part), part);
+    }
+    const last = await deployment.broker.send('GET', `${instancePath('an-instance')}/last_operation`);
+    assert.match(last.body.description, /^update/);
   });
 
   it('are accessible, small, quick and still, light and dark, on a phone and on a wide screen', async () => {

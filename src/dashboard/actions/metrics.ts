@@ -6,10 +6,11 @@ import {
   USAGE_RANGES,
   type UsageRange,
 } from '../../administration/usage-report.js';
-import type { InstanceRecord } from '../../broker/model.js';
 import { type Known, LastKnown } from '../last-known.js';
 import { metricsScreen } from '../screens/metrics.js';
-import type { Page } from '../visit.js';
+import type { Page, Visit } from '../visit.js';
+
+type Looked = Pick<Visit, 'instance' | 'since'>;
 
 /** How many minutes are in a line of the table. */
 const TABLE_STEPS: Readonly<Record<UsageRange, number>> = {
@@ -42,12 +43,13 @@ export class MetricsPages {
 
   constructor(readonly administration: Administration) {}
 
-  readonly page: Page = async ({ instance, base }, request) => {
+  readonly page: Page = async (visit, request) => {
+    const { base } = visit;
     const range = rangeOf(request.query.range);
     if (!this.administration.hasPortals) {
       return { content: metricsScreen({ base, range }) };
     }
-    const { value, since } = await this.#read(instance, range);
+    const { value, since } = await this.#read(visit, range);
     return {
       ...(since === undefined ? {} : { since }),
       content: metricsScreen({ base, range, points: value[1] ?? [] }),
@@ -60,20 +62,22 @@ export class MetricsPages {
    * Answers with the figures as JSON, a list for each, which is a quarter of the length of a list of points.
    * @throws InvalidRequest where there are no portals
    */
-  async series(instance: InstanceRecord, asked: unknown, response: Response): Promise<void> {
+  async series(visit: Looked, asked: unknown, response: Response): Promise<void> {
     const range = rangeOf(asked);
-    const { value, since } = await this.#read(instance, range);
+    const { value, since } = await this.#read(visit, range);
     response.json({
-      quota_bytes: this.administration.quotaBytes(instance),
+      quota_bytes: this.administration.quotaBytes(visit.instance),
       columns: Object.fromEntries(COLUMNS.map((name) => [name, value[0]?.map((point) => point[name])])),
       ...(since === undefined ? {} : { known_at: since }),
     });
   }
 
-  async #read(instance: InstanceRecord, range: UsageRange): Promise<Known<ReportPoint[][]>> {
+  async #read({ instance, since }: Looked, range: UsageRange): Promise<Known<ReportPoint[][]>> {
     const steps = [USAGE_RANGES[range].step, TABLE_STEPS[range]];
-    const known = await this.#last.get(`${instance.deployment_id}/${range}`, () =>
-      this.administration.usage(instance, range, steps),
+    const known = await this.#last.get(
+      `${instance.deployment_id}/${range}`,
+      () => this.administration.usage(instance, range, steps),
+      since,
     );
     return known as Known<ReportPoint[][]>;
   }

@@ -1,7 +1,8 @@
 import type { Administration } from '../../administration/administration.js';
 import type { Overview } from '../../administration/overview.js';
 import { NotFound } from '../../broker/errors.js';
-import { BINDING_LIMITS } from '../../portal/limits/gauges.js';
+import { unitsOf } from '../../broker/units.js';
+import { mostConnections } from '../../portal/limits/gauges.js';
 import { LastKnown } from '../last-known.js';
 import { overviewScreen } from '../screens/overview.js';
 import type { Page } from '../visit.js';
@@ -9,8 +10,8 @@ import type { Page } from '../visit.js';
 export function overviewPage(administration: Administration): Page {
   const { catalog, service } = administration.parts;
   const last = new LastKnown<Overview>();
-  return async ({ instance }) => {
-    const known = await last.get(instance.deployment_id, () => administration.overview(instance));
+  return async ({ instance, since }) => {
+    const known = await last.get(instance.deployment_id, () => administration.overview(instance), since);
     if (known === undefined) {
       throw new NotFound('This service instance does not exist any more.');
     }
@@ -23,7 +24,8 @@ export function overviewPage(administration: Administration): Page {
         plan,
         overview: known.value,
         service,
-        mostConnections: portals * BINDING_LIMITS.connections * Math.max(1, known.value.bindings.length),
+        mostConnections:
+          portals * mostConnections(unitsOf(instance.parameters)) * Math.max(1, known.value.bindings.length),
       }),
     };
   };

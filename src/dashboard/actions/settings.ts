@@ -1,24 +1,22 @@
 import type { Request } from 'express';
 import type { Administration } from '../../administration/administration.js';
 import { whitelistOf } from '../../administration/whitelist.js';
-import { InvalidRequest, NotFound } from '../../broker/errors.js';
+import { InvalidRequest } from '../../broker/errors.js';
 import type { InstanceRecord } from '../../broker/model.js';
 import { unitsOf } from '../../broker/units.js';
-import type { ApiTokens } from '../../records/api-tokens.js';
 import { type ShownOnce, settingsScreen } from '../screens/settings.js';
 import type { Action, Page, Shown, Visit } from '../visit.js';
 
-export function settingsPage(administration: Administration, tokens: ApiTokens): Page {
-  return (visit) => settings(administration, tokens, visit);
+export function settingsPage(administration: Administration): Page {
+  return (visit) => settings(administration, visit);
 }
 
 async function settings(
   administration: Administration,
-  tokens: ApiTokens,
   { instance, session, base }: Omit<Visit, 'show'>,
   shownOnce: ShownOnce = {},
 ): Promise<Shown> {
-  const { broker, etcdVersion } = administration.parts;
+  const { broker, etcdVersion, tokens } = administration.parts;
   const [stored, known, version, bindings] = await Promise.all([
     broker.records.storedBytes(instance.deployment_id),
     tokens.list(instance.instance_id),
@@ -42,10 +40,7 @@ async function settings(
 }
 
 /** By the end of their addresses below `settings`. */
-export function settingsActions(
-  administration: Administration,
-  tokens: ApiTokens,
-): Readonly<Record<string, Action>> {
+export function settingsActions(administration: Administration): Readonly<Record<string, Action>> {
   return {
     units: async ({ instance }, request) => {
       const units = wholeNumber(request, 'units');
@@ -70,11 +65,8 @@ export function settingsActions(
     },
     tokens: async (visit, request) => {
       const description = field(request, 'description').slice(0, 200);
-      const made = await tokens.create(visit.instance.instance_id, description);
-      if (made === undefined) {
-        throw new InvalidRequest('The instance has as many tokens as one may have. Revoke one first.');
-      }
-      visit.show(await settings(administration, tokens, visit, { token: made.token }));
+      const token = await administration.makeToken(visit.instance, description);
+      visit.show(await settings(administration, visit, { token }));
       return undefined;
     },
     rotate: async (visit, request) => {
@@ -83,13 +75,11 @@ export function settingsActions(
         throw new InvalidRequest('Confirm that the old password is to be good for nothing.');
       }
       const { credentials } = await administration.rotatePassword(visit.instance, bindingId);
-      visit.show(await settings(administration, tokens, visit, { bindingId, credentials }));
+      visit.show(await settings(administration, visit, { bindingId, credentials }));
       return undefined;
     },
     'tokens/revoke': async ({ instance }, request) => {
-      if (!(await tokens.revoke(instance.instance_id, field(request, 'id')))) {
-        throw new NotFound('There is no such token.');
-      }
+      await administration.revokeToken(instance, field(request, 'id'));
       return { told: 'revoked' };
     },
   };

@@ -51,7 +51,7 @@ export class ActiveTenant {
   ) {
     const { prefix, leaseTag } = tenant.scope;
     this.scope = scopeOf(prefix, leaseTag, parts.identity);
-    this.gauges = parts.gauges.forBinding();
+    this.gauges = parts.gauges.forBinding(() => tenant.instance.settings.units);
     this.leases = new LeaseCount(this.gauges);
     this.signIn = parts.upstream.signIn(tenant);
     this.tally = parts.tallies.use(tenant.instance.settings.deploymentId);

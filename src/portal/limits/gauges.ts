@@ -12,7 +12,10 @@ export const GAUGE_KINDS = [
 export type GaugeKind = (typeof GAUGE_KINDS)[number];
 export type GaugeCounts = { [kind in GaugeKind]: number };
 
-/** For one binding at one portal. Connections as Compose's portals had; etcd's clients use one stream for many watches. */
+/**
+ * For one binding at one portal. Connections as Compose's portals had, for each unit of the instance; etcd's clients
+ * use one stream for many watches.
+ */
 export const BINDING_LIMITS: Readonly<GaugeCounts> = {
   connections: 2_000,
   streams: 4_000,
@@ -31,6 +34,15 @@ export const PORTAL_LIMITS: Readonly<GaugeCounts> = {
   requests: 20_000,
   requestBytes: 128 << 20,
 };
+
+/** How many connections a binding may have at a portal. However many units: half of the portal is for others. */
+export function mostConnections(
+  units: number,
+  binding: Readonly<GaugeCounts> = BINDING_LIMITS,
+  portal: Readonly<GaugeCounts> = PORTAL_LIMITS,
+): number {
+  return Math.max(binding.connections, Math.min(binding.connections * units, portal.connections / 2));
+}
 
 const none = (): GaugeCounts => ({
   connections: 0,
@@ -57,8 +69,9 @@ export class PortalGauges {
     this.refusals.set(limit, (this.refusals.get(limit) ?? 0) + 1);
   }
 
-  forBinding(): BindingGauges {
-    return new BindingGauges(this);
+  /** @param units those that its instance has now */
+  forBinding(units: () => number = () => 1): BindingGauges {
+    return new BindingGauges(this, units);
   }
 }
 
@@ -70,12 +83,17 @@ export class BindingGauges {
   readonly counts = none();
   #isGone = false;
 
-  constructor(readonly portal: PortalGauges) {}
+  constructor(
+    readonly portal: PortalGauges,
+    readonly units: () => number,
+  ) {}
 
   /** @returns why not; nothing is held then */
   acquire(kind: GaugeKind, amount = 1): LimitRefusal | undefined {
     const { counts, limits, bindingLimits } = this.portal;
-    if (this.#isGone || this.counts[kind] + amount > bindingLimits[kind]) {
+    const most =
+      kind === 'connections' ? mostConnections(this.units(), bindingLimits, limits) : bindingLimits[kind];
+    if (this.#isGone || this.counts[kind] + amount > most) {
       return tooManyRequests(kind);
     }
     if (counts[kind] + amount > limits[kind]) {

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { unitsOf } from '../../broker/units.js';
 import { keys } from '../../records/keys.js';
 import type { FeedEntry, KeyFeed } from './feed.js';
 import { Follower, type FollowerOptions, type PrefixSink } from './follower.js';
@@ -110,6 +111,7 @@ export class Directory {
     const settings = {
       instanceId,
       deploymentId,
+      units: unitsOf(parameters),
       quotaBytes: this.parts.quotaOf(facts),
       isHeld,
       whitelist: parameters.whitelist,

@@ -10,6 +10,8 @@ export type GoneReason = 'binding' | 'instance' | 'password';
 export interface InstanceSettings {
   readonly instanceId: string;
   readonly deploymentId: string;
+  /** How much it was scaled. */
+  readonly units: number;
   /** How many bytes of keys and values the instance may hold. */
   readonly quotaBytes: number;
   /** A backup is being put in place of all that it holds: its tenants' calls wait. */

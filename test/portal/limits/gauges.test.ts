@@ -23,6 +23,22 @@ describe('The gauges of bindings', () => {
     assert.equal(portal.counts.streams, 5);
   });
 
+  it('let an instance of more units have more connections, and never the whole portal', () => {
+    let units = 1;
+    const gauges = new PortalGauges().forBinding(() => units);
+    assert.equal(gauges.acquire('connections', 2_000), undefined);
+    assert.equal(gauges.acquire('connections')?.limit, 'connections');
+    units = 2;
+    assert.equal(gauges.acquire('connections', 2_000), undefined);
+    units = 64;
+    assert.equal(gauges.acquire('connections', 1_000), undefined);
+    assert.equal(gauges.acquire('connections')?.limit, 'connections', 'half of the portal');
+    units = 1;
+    gauges.release('connections', 1_000);
+    assert.equal(gauges.counts.connections, 4_000, 'fewer units cut nobody');
+    assert.equal(gauges.acquire('connections')?.limit, 'connections');
+  });
+
   it('do not let a wrong release go unseen', () => {
     const gauges = new PortalGauges().forBinding();
     gauges.acquire('requestBytes', 10);

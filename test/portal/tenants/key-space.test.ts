@@ -41,6 +41,7 @@ describe('Key spaces', () => {
       const settings = {
         instanceId: `instance-${instance}`,
         deploymentId: deploymentOf(instance),
+        units: 1,
         quotaBytes: 1,
         isHeld: false,
         whitelist: undefined,

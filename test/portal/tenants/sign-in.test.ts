@@ -12,6 +12,7 @@ import { deploymentOf, digestOf, otherSeals, seals, usernameOf } from './support
 const instance = new Instance({
   instanceId: 'i',
   deploymentId: deploymentOf(1),
+  units: 1,
   quotaBytes: 1,
   isHeld: false,
   whitelist: undefined,
