@@ -3,15 +3,18 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { BackupUnderWay } from '../../src/backups/backup-records.js';
 import type { Backups } from '../../src/backups/backups.js';
 import { FolderStore } from '../../src/backups/stores/folder.js';
 import { S3Store } from '../../src/backups/stores/s3.js';
 import { tidy } from '../../src/backups/tidy.js';
+import { EtcdError } from '../../src/etcd/errors.js';
 import { rangeOfPrefix } from '../../src/etcd/ranges.js';
 import { backupsOn } from '../backups/support/backups.js';
 import { type Fault, S3Server } from '../backups/support/s3-server.js';
 import { instancePath, PASSWORD, USERNAME } from '../support/broker.js';
 import { runCli } from '../support/cli.js';
+import { eventually } from '../support/time.js';
 import { BrokerProcess } from './support/broker-process.js';
 import { TestCluster } from './support/cluster.js';
 import { assertOracle } from './support/oracle.js';
@@ -93,6 +96,18 @@ describe('Backups while everything breaks', () => {
     }
   }
 
+  /** It is started again by itself. */
+  async function killEtcd(): Promise<void> {
+    const [member] = cluster.embedded.members;
+    const pid = member?.pid;
+    if (pid !== undefined) {
+      process.kill(pid, 'SIGKILL');
+    }
+    await eventually(async () => {
+      assert.ok(member?.pid !== undefined && member.pid !== pid);
+    }, 30_000);
+  }
+
   it('a restore whose broker is killed again and again is finished by the next', async function () {
     this.timeout(120_000);
     let broker = await start();
@@ -167,6 +182,56 @@ describe('Backups while everything breaks', () => {
       assert.equal((await backups.read(manifest)).keys, KEYS);
     }
     assert.deepEqual(await tidy(backups, undefined, 0), { indexed: 0, removed: 0 });
+  });
+
+  it('a restore whose etcd is killed again and again goes on when it is back', async function () {
+    this.timeout(120_000);
+    const broker = await start();
+    assert.equal((await run('now', 'source', '--json')).code, 0);
+    const parameters = { source_service_instance_id: 'source', backup_id: 'latest' };
+    const { status, text, body } = await broker.provision('etcd-killed', { parameters }, ASYNC);
+    assert.equal(status, 202, text);
+    for (const ms of [50, 150, 400]) {
+      await sleep(ms);
+      await killEtcd();
+    }
+    assert.equal((await ended(() => broker, 'etcd-killed', body.operation)).state, 'succeeded');
+    assert.equal(await countOf((await deploymentOf('etcd-killed')) as string), KEYS);
+    await assertOracle(cluster);
+  });
+
+  it('a backup whose etcd is killed is there wholly or not at all', async function () {
+    this.timeout(120_000);
+    const backups = here();
+    const { kvs } = await cluster.root.kv.range({ key: Buffer.from('/_broker/v1/instances/source') });
+    const source = JSON.parse(kvs[0]?.value.toString() ?? '');
+    let made = 0;
+    for (const ms of [0, 40, 150]) {
+      const taking = backups.take(source, 'on_demand').then(
+        () => true,
+        (error: Error) => {
+          assert.ok(error instanceof EtcdError || error instanceof BackupUnderWay, String(error));
+          return false;
+        },
+      );
+      await sleep(ms);
+      await killEtcd();
+      made += (await taking) ? 1 : 0;
+      await eventually(
+        () => cluster.root.kv.deleteRange(rangeOfPrefix('/_broker/v1/backups/under-way/')),
+        30_000,
+      );
+    }
+    const listed = await backups.list('source');
+    assert.ok(listed.length >= made);
+    for (const manifest of listed) {
+      assert.equal((await backups.read(manifest)).keys, KEYS);
+    }
+    await tidy(backups, undefined, 0);
+    const [{ deployment_id }] = listed as [(typeof listed)[0]];
+    const { length } = await backups.list('source');
+    assert.equal((await readdir(path.join(folder, deployment_id))).length, 2 * length);
+    assert.equal((await backups.take(source, 'on_demand')).keys, KEYS);
   });
 
   it('an index that was lost is made again from the store', async () => {
