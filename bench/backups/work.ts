@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { BackupRecords } from '../../src/backups/backup-records.js';
 import { Backups } from '../../src/backups/backups.js';
@@ -21,7 +22,7 @@ export interface Work {
   target?: string;
   /** Of bare paging: keys in a page. */
   page?: number;
-  /** Of a neighbour: for how long. */
+  /** Of a neighbour: for how long. Of a backup by the schedule: it is given up then. */
   ms?: number;
 }
 
@@ -38,6 +39,8 @@ export interface Done {
   p99: number;
 }
 
+/** 400 calls a second. */
+const GAP_MS = 2.5;
 const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 async function main(work: Work): Promise<Partial<Done>> {
@@ -77,10 +80,19 @@ async function main(work: Work): Promise<Partial<Done>> {
       rssMost = Math.max(rssMost, process.memoryUsage().rss);
     }, 20);
     const startedAt = performance.now();
+    if (work.what === 'daily') {
+      const signal = AbortSignal.timeout(work.ms as number);
+      await backups.take(instance, 'daily', { signal }).catch((error: unknown) => {
+        if (!signal.aborted) {
+          throw error;
+        }
+      });
+      return {};
+    }
     if (found !== undefined) {
       await backups.restore(found, work.target as string, () => undefined);
     }
-    const made = found ?? (await backups.take(instance, work.what === 'daily' ? 'daily' : 'on_demand'));
+    const made = found ?? (await backups.take(instance, 'on_demand'));
     const ms = performance.now() - startedAt;
     clearInterval(looking);
     return { ms, keys: made.keys, bytes: made.bytes, size: made.size, rssAtRest, rssMost };
@@ -129,16 +141,26 @@ async function page({
   }
 }
 
-/** Another tenant's gets and puts, one after the other. */
+/**
+ * Another tenant's gets and puts, at a fixed rate: each is made when it is due, whether those before it were answered
+ * or not, so that a pause of etcd's counts for every call that it held up.
+ */
 async function neighbour(client: EtcdClient, ms: number): Promise<Partial<Done>> {
   const times: number[] = [];
-  const until = performance.now() + ms;
-  for (let count = 0; performance.now() < until; count += 1) {
-    const startedAt = performance.now();
+  const calls: Promise<unknown>[] = [];
+  const startedAt = performance.now();
+  for (let count = 0; count * GAP_MS < ms; count += 1) {
+    const wait = startedAt + count * GAP_MS - performance.now();
+    if (wait > 0) {
+      await sleep(wait);
+    }
+    const askedAt = performance.now();
     const key = Buffer.from(`/d/${'f'.repeat(24)}/n/${count % 100}`);
-    await (count % 2 === 0 ? client.kv.put({ key, value: Buffer.alloc(100) }) : client.kv.range({ key }));
-    times.push(performance.now() - startedAt);
+    const call =
+      count % 2 === 0 ? client.kv.put({ key, value: Buffer.alloc(100) }) : client.kv.range({ key });
+    calls.push(call.then(() => times.push(performance.now() - askedAt)));
   }
+  await Promise.all(calls);
   times.sort((one, other) => one - other);
   const at = (part: number) => times[Math.floor(part * (times.length - 1))] as number;
   return { ms, keys: times.length, p50: at(0.5), p99: at(0.99) };

@@ -5,7 +5,7 @@ import type { BrokerLog, Seals, StreamKeys } from '../broker/ports.js';
 import type { TenantKeys } from '../cluster/tenant-keys.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { type BackupRecords, BackupUnderWay, type Urgency } from './backup-records.js';
-import { Cut, type CutProgress, RevisionCompacted } from './cut.js';
+import { Cut, type CutProgress, HURRIED, PATIENT, RevisionCompacted } from './cut.js';
 import { type Contents, contentsOf, Fill, sameName } from './fill.js';
 import { readBackup } from './format/read.js';
 import { BackupDamaged, type BackupHeader, type BackupRecord, type BackupTrailer } from './format/records.js';
@@ -19,6 +19,7 @@ import {
   openManifest,
   sealManifest,
 } from './manifest.js';
+import { readAhead } from './read-ahead.js';
 import type { BackupStore } from './stores/store.js';
 
 /** So often a backup begins again when etcd compacts the history that it reads. */
@@ -31,8 +32,6 @@ const URGENCY: Readonly<Record<BackupKind, Urgency>> = {
   before_restore: 'asked for',
   final: 'last',
 };
-/** Nobody waits for those by the schedule, so they leave nine tenths of the time to others. */
-const REST_FACTOR = 9;
 
 export interface BackupsParts {
   /** Takes answers of a page's length, see `cut.ts`. */
@@ -106,8 +105,10 @@ export class Backups {
     const backup_id = newBackupId();
     const started = { created_at: new Date().toISOString(), etcd_version: await this.parts.etcdVersion() };
     for (let attempt = 1; ; attempt += 1) {
-      const rest = URGENCY[why.kind] === 'scheduled' ? REST_FACTOR : 0;
-      const cut = new Cut(this.parts.client, deployment_id, signal, rest);
+      const pace = URGENCY[why.kind] === 'scheduled' ? PATIENT : HURRIED;
+      // The next try has to be quicker than etcd's compaction was.
+      const restFactor = pace.restFactor / 4 ** (attempt - 1);
+      const cut = new Cut(this.parts.client, deployment_id, signal, { ...pace, restFactor });
       const header = (): BackupHeader => ({
         format: 1,
         backup_id,
@@ -258,7 +259,7 @@ export class Backups {
       // What is on its way must not come after what others do then.
       await fill.settle();
     }
-    assertSame(fill.contents, await contentsOf(new Cut(client, deploymentId).pages()));
+    assertSame(fill.contents, await contentsOf(readAhead(new Cut(client, deploymentId).pages())));
   }
 }
 
@@ -287,7 +288,10 @@ function assertSame(filled: Contents, found: Contents): void {
   }
 }
 
-async function* telling(cut: Cut, onProgress: OnProgress | undefined): AsyncGenerator<BackupRecord[]> {
+async function* telling(
+  cut: Cut,
+  onProgress: OnProgress | undefined,
+): AsyncGenerator<Iterable<BackupRecord>> {
   for await (const records of cut.pages()) {
     onProgress?.(cut.progress);
     yield records;

@@ -1,20 +1,30 @@
-import type { IKeyValue, IRangeResponse } from 'etcd3';
 import { deploymentPrefix, judgeKey } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
-import { type KeyRange, keyAfter, rangeOfPrefix } from '../etcd/ranges.js';
+import type { RangePage } from '../etcd/messages/range-page.js';
+import { RangeWalk } from '../etcd/range-walk.js';
+import { type KeyRange, rangeOfPrefix } from '../etcd/ranges.js';
 import { sleep } from '../timing.js';
 import type { BackupRecord } from './format/records.js';
 import { LeaseIds } from './lease-ids.js';
 
+/** How much of the cluster's time a cut takes. */
+export interface Pace {
+  /** Keys in a page, at most. */
+  largestPage: number;
+  /** The keys and values of a page are to take about this much, in bytes. */
+  pageBytes: number;
+  /** It rests so many times as long as a page took before it asks for the next. */
+  restFactor: number;
+}
+
+/** Somebody waits for it. */
+export const HURRIED: Pace = { largestPage: 10_000, pageBytes: 1 << 20, restFactor: 0 };
+/** Nobody waits for it, so others are hardly to notice: short pages, and nineteen twentieths of the time left to them. */
+export const PATIENT: Pace = { largestPage: 2_000, pageBytes: 256 << 10, restFactor: 19 };
+
 /** The first page is small, since nothing is known yet of how long a tenant's values are. */
 const FIRST_PAGE = 500;
-/** Whatever the limit, etcd counts all that is left of the range: so a page is as large as memory allows. */
-const LARGEST_PAGE = 10_000;
-/** So many pages are read ahead of the one that is written. */
-const AHEAD = 1;
-/** The values of a page are to take about this much, in bytes. */
-const PAGE_BYTES = 1 << 20;
 /** A page that turns out longer is not read: the next try asks for fewer keys. */
 export const LONGEST_PAGE_BYTES = 16 << 20;
 const LONGEST_REST_MS = 5_000;
@@ -39,68 +49,49 @@ export class Cut {
   /** Known when the first page has come. */
   revision = '';
   progress: CutProgress = { keys: 0, of: 0 };
-  readonly #range: KeyRange;
   #limit = FIRST_PAGE;
   #tookMs = 0;
 
-  /**
-   * @param client takes answers of {@link LONGEST_PAGE_BYTES} and no longer ones
-   * @param restFactor it rests so many times as long as a page took before it asks for the next, so that others hardly
-   * notice
-   */
+  /** @param client takes answers of {@link LONGEST_PAGE_BYTES} and no longer ones */
   constructor(
     readonly client: EtcdClient,
     readonly deploymentId: string,
     readonly signal?: AbortSignal,
-    readonly restFactor = 0,
-  ) {
-    this.#range = rangeOfPrefix(deploymentPrefix(deploymentId));
-  }
+    readonly pace: Pace = HURRIED,
+  ) {}
 
-  /** @throws RevisionCompacted, EtcdError, and the signal's reason */
-  async *pages(): AsyncGenerator<BackupRecord[]> {
+  /**
+   * The records, a page of etcd's at a time.
+   * @throws RevisionCompacted, EtcdError, and the signal's reason
+   */
+  async *pages(): AsyncGenerator<Iterable<BackupRecord>> {
     const keySpaces = new KeySpaces(this.client, await this.#leases());
-    // What is asked for comes while the pages before it are written.
-    const asked: Promise<IRangeResponse | undefined>[] = [this.#first()];
-    for (;;) {
-      while (asked.length <= AHEAD) {
-        const after = (asked.at(-1) as Promise<IRangeResponse | undefined>).then((page) => this.#after(page));
-        after.catch(() => undefined); // it is told when it is waited for
-        asked.push(after);
+    const walk = new RangeWalk(rangeOfPrefix(deploymentPrefix(this.deploymentId)));
+    for (let { next } = walk; next !== undefined; { next } = walk) {
+      const limit = this.#limit;
+      const page = await this.#page(next);
+      if (this.revision === '') {
+        this.revision = page.revision;
+        this.progress = { keys: 0, of: page.count };
       }
-      const page = await (asked.shift() as Promise<IRangeResponse | undefined>);
-      if (page === undefined) {
-        return;
-      }
-      this.progress = { ...this.progress, keys: this.progress.keys + page.kvs.length };
-      yield await keySpaces.recordsOf(page.kvs);
+      yield await keySpaces.recordsOf(page);
+      this.progress = { ...this.progress, keys: this.progress.keys + page.length };
+      const { lastKey: last, more, count } = page;
+      walk.read({ first: page.firstKey, last, more, count, limit });
     }
   }
 
-  async #first(): Promise<IRangeResponse> {
-    const page = await this.#page(this.#range.key);
-    this.revision = page.header.revision;
-    this.progress = { keys: 0, of: Number(page.count) };
-    return page;
-  }
-
-  /** @returns undefined when a page was the last */
-  async #after(page: IRangeResponse | undefined): Promise<IRangeResponse | undefined> {
-    const last = page?.more ? page.kvs.at(-1) : undefined;
-    return last && this.#page(keyAfter(last.key));
-  }
-
-  async #page(key: Buffer): Promise<IRangeResponse> {
+  async #page(range: KeyRange): Promise<RangePage> {
     for (;;) {
       await this.#rest();
       this.signal?.throwIfAborted();
-      const request = { ...this.#range, key, limit: this.#limit };
+      const request = { ...range, limit: this.#limit };
       const askedAt = performance.now();
       try {
-        const page = await this.client.kv.range(
+        const page = await this.client.rangePage(
           this.revision === '' ? request : { ...request, revision: this.revision },
         );
-        this.#adapt(page.kvs);
+        this.#adapt(page);
         this.#tookMs = performance.now() - askedAt;
         return page;
       } catch (error) {
@@ -116,16 +107,17 @@ export class Cut {
   }
 
   async #rest(): Promise<void> {
-    if (this.restFactor > 0 && this.#tookMs > 0) {
-      await sleep(Math.min(this.#tookMs * this.restFactor, LONGEST_REST_MS), this.signal);
+    const rest = this.#tookMs * this.pace.restFactor;
+    if (rest > 0) {
+      await sleep(Math.min(rest, LONGEST_REST_MS), this.signal);
     }
   }
 
-  #adapt(kvs: readonly IKeyValue[]): void {
-    const bytes = kvs.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
-    const fitting = bytes === 0 ? this.#limit : Math.floor(PAGE_BYTES / (bytes / kvs.length));
+  #adapt({ bytes, length }: RangePage): void {
+    const { largestPage, pageBytes } = this.pace;
+    const fitting = length === 0 ? this.#limit : Math.floor((pageBytes * length) / bytes.length);
     // Not much more at once: what comes next may be longer.
-    this.#limit = Math.max(1, Math.min(LARGEST_PAGE, fitting, this.#limit * 4));
+    this.#limit = Math.max(1, Math.min(largestPage, fitting, this.#limit * 4));
   }
 
   async #leases(): Promise<bigint[]> {
@@ -134,11 +126,18 @@ export class Cut {
   }
 }
 
+/** From one key on, keys have this prefix, and these ids of leases. */
+interface Segment {
+  from: number;
+  /** undefined where the keys are no tenant's. */
+  prefix: Buffer | undefined;
+  ids: LeaseIds;
+}
+
 /** Turns keys of etcd's into records, and brings in the key spaces and leases that they need. */
 class KeySpaces {
   readonly #byTag = new Map<bigint, bigint[]>();
-  #prefix = Buffer.alloc(0);
-  #ids = new LeaseIds('');
+  #segment: Segment = { from: 0, prefix: undefined, ids: new LeaseIds('') };
   #known = new Set<bigint>();
 
   /** @param leases all that there are in the cluster */
@@ -152,48 +151,49 @@ class KeySpaces {
     }
   }
 
-  async recordsOf(kvs: readonly IKeyValue[]): Promise<BackupRecord[]> {
-    const records: BackupRecord[] = [];
-    const leases: { id: bigint; at: number; ids: LeaseIds }[] = [];
-    const addLease = (id: bigint) => {
-      if (id !== 0n && !this.#known.has(id)) {
-        this.#known.add(id);
-        leases.push({ id, at: records.length, ids: this.#ids });
-        records.push({ type: 'lease', id, granted: 0, remaining: 0 });
+  async recordsOf(page: RangePage): Promise<Iterable<BackupRecord>> {
+    const segments: Segment[] = [{ ...this.#segment, from: 0 }];
+    const before = new Map<number, BackupRecord[]>();
+    const leases: { id: bigint; ids: LeaseIds; records: BackupRecord[]; at: number }[] = [];
+    let index = -1;
+    for (const { key, lease } of page) {
+      index += 1;
+      const isNew = !hasPrefix(key, this.#segment.prefix);
+      if (isNew) {
+        this.#enter(key, index);
+        segments.push(this.#segment);
       }
-    };
-    for (const { key, value, lease } of kvs) {
-      if (this.#prefix.length === 0 || !key.subarray(0, this.#prefix.length).equals(this.#prefix)) {
-        const { keySpace } = judgeKey(key.toString('latin1'));
-        if (keySpace === undefined) {
-          continue; // no tenant's
-        }
-        this.#prefix = Buffer.from(keySpace, 'latin1');
-        this.#ids = new LeaseIds(keySpace);
-        this.#known = new Set();
-        records.push({ type: 'key space', name: keySpace.split('/').at(-2) as string });
-        for (const id of this.#byTag.get(this.#ids.tag) ?? []) {
-          addLease(id);
+      const { prefix, ids } = this.#segment;
+      if (prefix === undefined || (!isNew && (lease === 0n || this.#known.has(lease)))) {
+        continue;
+      }
+      const records: BackupRecord[] = isNew ? [{ type: 'key space', name: nameOf(prefix) }] : [];
+      // The leases of a key space come with it, also those without keys.
+      for (const id of isNew ? [...(this.#byTag.get(ids.tag) ?? []), lease] : [lease]) {
+        if (id !== 0n && !this.#known.has(id)) {
+          this.#known.add(id);
+          leases.push({ id, ids, records, at: records.length });
+          records.push({ type: 'lease', id, granted: 0, remaining: 0 });
         }
       }
-      const id = BigInt(lease);
-      addLease(id);
-      records.push({
-        type: 'key',
-        key: key.subarray(this.#prefix.length),
-        value,
-        lease: this.#ids.toBackup(id),
-      });
+      before.set(index, records);
     }
     for (let first = 0; first < leases.length; first += LEASES_AT_ONCE) {
       const some = leases.slice(first, first + LEASES_AT_ONCE);
       await Promise.all(
-        some.map(async ({ id, at, ids }) => {
+        some.map(async ({ id, ids, records, at }) => {
           records[at] = { type: 'lease', id: ids.toBackup(id), ...(await this.#times(id)) };
         }),
       );
     }
-    return records;
+    return { [Symbol.iterator]: () => recordsBetween(page, segments, before) };
+  }
+
+  #enter(key: Buffer, from: number): void {
+    const { keySpace } = judgeKey(key.toString('latin1'));
+    const prefix = keySpace === undefined ? undefined : Buffer.from(keySpace, 'latin1');
+    this.#segment = { from, prefix, ids: new LeaseIds(keySpace ?? '') };
+    this.#known = new Set();
   }
 
   /** In seconds; 0 remain of one that has run out since the revision of the cut. */
@@ -201,6 +201,34 @@ class KeySpaces {
     const { TTL, grantedTTL } = await this.client.lease.leaseTimeToLive({ ID: String(id) });
     return { granted: Math.max(0, Number(grantedTTL)), remaining: Math.max(0, Number(TTL)) };
   }
+}
+
+/** Made while they are looked at: thousands of them together would take many times the memory of their bytes. */
+function* recordsBetween(
+  page: RangePage,
+  segments: readonly Segment[],
+  before: ReadonlyMap<number, readonly BackupRecord[]>,
+): Generator<BackupRecord> {
+  let [index, at] = [0, 0];
+  for (const { key, value, lease } of page) {
+    if (segments[at + 1]?.from === index) {
+      at += 1;
+    }
+    yield* before.get(index) ?? [];
+    const { prefix, ids } = segments[at] as Segment;
+    if (prefix !== undefined) {
+      yield { type: 'key', key: key.subarray(prefix.length), value, lease: ids.toBackup(lease) };
+    }
+    index += 1;
+  }
+}
+
+function hasPrefix(key: Buffer, prefix: Buffer | undefined): boolean {
+  return prefix !== undefined && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
+}
+
+function nameOf(prefix: Buffer): string {
+  return prefix.toString('latin1').split('/').at(-2) as string;
 }
 
 // The texts are etcd's (api/v3rpc/rpctypes/error.go) and grpc-go's.

@@ -225,7 +225,7 @@ export class Fill {
 }
 
 /** Adds up what a deployment holds now. @param pages of a cut */
-export async function contentsOf(pages: AsyncIterable<readonly BackupRecord[]>): Promise<Contents> {
+export async function contentsOf(pages: AsyncIterable<Iterable<BackupRecord>>): Promise<Contents> {
   const contents = new Contents();
   let keySpace = '';
   for await (const records of pages) {

@@ -24,7 +24,7 @@ export class LeaseIds {
 
   /** The id in a backup: as applications know it, or as it is where no portal granted it. */
   toBackup(inEtcd: bigint): bigint {
-    return this.owns(inEtcd) ? inEtcd & LOW : inEtcd;
+    return inEtcd !== 0n && this.owns(inEtcd) ? inEtcd & LOW : inEtcd;
   }
 
   /** The id in etcd of what a backup holds; undefined for one that no portal granted, which gets another. */

@@ -1,5 +1,5 @@
 import type { Backups } from './backups.js';
-import { type BackupManifest, idsOf, manifestName } from './manifest.js';
+import { type BackupManifest, dataName, idsOf, manifestName } from './manifest.js';
 
 /** Longer than a backup takes: data without a manifest may be of one that is being made. */
 const UNFINISHED_MS = 24 * 3_600_000;
@@ -8,9 +8,9 @@ const UNFINISHED_MS = 24 * 3_600_000;
 export interface Untidy {
   /** Manifests in the store that the index does not have. */
   unknown: string[];
-  /** Entries of the index without a backup in the store. */
+  /** Entries of the index without a whole backup in the store. */
   missing: BackupManifest[];
-  /** Data without a manifest, which nobody has finished for long. */
+  /** Data without a manifest, which nobody has finished for long; and the other way round. */
   unfinished: string[];
 }
 
@@ -37,17 +37,20 @@ export async function compareStore(backups: Backups, olderThanMs = UNFINISHED_MS
     stored.set(name, at);
   }
   const untidy: Untidy = { unknown: [], missing: [], unfinished: [] };
+  const has = async (name: string) => stored.has(name) || (await isThere(backups, name));
   for (const [name, at] of stored) {
     const { deploymentId, backupId } = idsOf(name);
-    const manifest = manifestName(deploymentId, backupId);
-    if (name === manifest && !indexed.has(name)) {
-      untidy.unknown.push(name);
-    } else if (name !== manifest && !stored.has(manifest) && at <= Date.now() - olderThanMs) {
+    const [manifest, data] = [manifestName(deploymentId, backupId), dataName(deploymentId, backupId)];
+    if (await has(name === manifest ? data : manifest)) {
+      if (name === manifest && !indexed.has(name)) {
+        untidy.unknown.push(name);
+      }
+    } else if (at <= Date.now() - olderThanMs) {
       untidy.unfinished.push(name);
     }
   }
   for (const [name, manifest] of indexed) {
-    if (!stored.has(name) && !(await isThere(backups, name))) {
+    if (!(await has(name)) || !(await has(dataName(manifest.deployment_id, manifest.backup_id)))) {
       untidy.missing.push(manifest);
     }
   }

@@ -104,9 +104,9 @@ async function backupDifferences(backups: Backups): Promise<BackupDifference[]> 
   return [
     ...unknown.map((name) => told(name, 'it is in the store, and the records do not know it')),
     ...missing.map(({ deployment_id, backup_id }) =>
-      told(`${deployment_id}/${backup_id}`, 'the records know it, and it is not in the store'),
+      told(`${deployment_id}/${backup_id}`, 'the records know it, and it is not in the store, or not wholly'),
     ),
-    ...unfinished.map((name) => told(name, 'it was never finished')),
+    ...unfinished.map((name) => told(name, 'it is a part of a backup: the rest is not there')),
   ];
 }
 

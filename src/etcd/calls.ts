@@ -8,12 +8,14 @@ export interface EtcdCall {
   /** e.g. `/etcdserverpb.Lease/LeaseGrant` */
   path: string;
   request: Codec;
-  response: Codec;
+  response: { decode(bytes: Uint8Array): unknown };
 }
 
-const byPath = new Map<string, EtcdCall>();
+type TypedCall = EtcdCall & { response: Codec };
+
+const byPath = new Map<string, TypedCall>();
 /** By etcd3's names, e.g. `Lease.leaseGrant`. */
-const byName = new Map<string, EtcdCall>();
+const byName = new Map<string, TypedCall>();
 
 for (const [service, calls] of Object.entries(services)) {
   for (const [name, [request, response]] of Object.entries<CallDefinition>(calls)) {
@@ -26,16 +28,16 @@ for (const [service, calls] of Object.entries(services)) {
 }
 
 /** A call by the names that etcd3's typed clients use: `KV` and `range`. */
-export function callNamed(service: string, method: string): EtcdCall {
+export function callNamed(service: string, method: string): TypedCall {
   return known(byName.get(`${service}.${method}`), `${service}.${method}`);
 }
 
 /** A call by its path. */
-export function callAt(path: string): EtcdCall {
+export function callAt(path: string): TypedCall {
   return known(byPath.get(path), path);
 }
 
-function known(call: EtcdCall | undefined, name: string): EtcdCall {
+function known(call: TypedCall | undefined, name: string): TypedCall {
   if (call === undefined) {
     throw new TypeError(`etcd has no call ${name}`);
   }

@@ -3,6 +3,7 @@ import {
   AuthClient,
   ClusterClient,
   type ICallable,
+  type IRangeRequest,
   KVClient,
   LeaseClient,
   MaintenanceClient,
@@ -13,6 +14,7 @@ import { callNamed, type EtcdCall, isSafeToRepeat } from './calls.js';
 import { type Deadline, endOf, readyBefore, within } from './deadline.js';
 import { type ClusterAddress, Endpoints, type Place } from './endpoints.js';
 import { EtcdError, namedError } from './errors.js';
+import { RangePage } from './messages/range-page.js';
 import { SignIn } from './sign-in.js';
 import { openStream, type Stream, type StreamHandlers } from './stream.js';
 
@@ -38,6 +40,11 @@ const CATCH_UP_MS = 1_000;
  * and its error.
  */
 export type CallObserver = (method: string, outcome: string, seconds: number, error?: EtcdError) => void;
+
+const RANGE_PAGE: EtcdCall = {
+  ...callNamed('KV', 'range'),
+  response: { decode: (bytes) => new RangePage(bytes) },
+};
 
 interface Repetition {
   /** When all attempts together are over, on the clock of `performance.now()`. */
@@ -93,6 +100,15 @@ export class EtcdClient implements ICallable<never> {
     const endAt =
       options?.deadline === undefined ? performance.now() + CALL_TIMEOUT_MS : endOf(options as Deadline);
     return this.#repeat<T>(callNamed(service, method), request, { endAt, signsIn: true });
+  }
+
+  /**
+   * Reads a range of many keys.
+   * @throws EtcdError
+   */
+  rangePage(request: IRangeRequest): Promise<RangePage> {
+    const endAt = performance.now() + CALL_TIMEOUT_MS;
+    return this.#repeat<RangePage>(RANGE_PAGE, request, { endAt, signsIn: true });
   }
 
   /**

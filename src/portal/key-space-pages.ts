@@ -1,5 +1,5 @@
 import { codecOf } from '../etcd/messages/codec.js';
-import { keyAfter } from '../etcd/ranges.js';
+import { RangeWalk } from '../etcd/range-walk.js';
 import type { ActiveTenant } from './calls/active-tenant.js';
 import { ask } from './upstream/ask.js';
 import type { Upstream } from './upstream/upstream.js';
@@ -11,6 +11,7 @@ export interface Page {
   readonly header: { readonly revision: string };
   readonly kvs: readonly { readonly key: Buffer; readonly value: Buffer; readonly lease: string }[];
   readonly more: boolean;
+  readonly count: string;
 }
 
 export interface PageOptions {
@@ -31,11 +32,11 @@ export async function* keySpacePages(
   { revision, limit, keysOnly = false }: PageOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Page> {
-  const { prefix, prefixEnd: range_end } = active.scope;
-  let key = prefix;
+  const { prefix, prefixEnd } = active.scope;
+  const walk = new RangeWalk({ key: prefix, range_end: prefixEnd });
   let at = revision;
-  for (;;) {
-    const request = { key, range_end, limit, revision: String(at), keys_only: keysOnly };
+  for (let { next } = walk; next !== undefined; { next } = walk) {
+    const request = { ...next, limit, revision: String(at), keys_only: keysOnly };
     const answer = await ask(
       upstream,
       active.signIn,
@@ -46,10 +47,7 @@ export async function* keySpacePages(
     const page = responses.decode(answer) as unknown as Page;
     at ||= Number(page.header.revision);
     yield page;
-    const last = page.kvs.at(-1);
-    if (!page.more || last === undefined) {
-      return;
-    }
-    key = keyAfter(last.key);
+    const { kvs, more, count } = page;
+    walk.read({ first: kvs[0]?.key, last: kvs.at(-1)?.key, more, count: Number(count), limit });
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Backups } from '../../src/backups/backups.js';
 import { BackupKeeper } from '../../src/backups/keeper.js';
-import type { BackupManifest } from '../../src/backups/manifest.js';
+import { type BackupManifest, dataName } from '../../src/backups/manifest.js';
 import { slotOf } from '../../src/backups/schedule.js';
 import { FolderStore } from '../../src/backups/stores/folder.js';
 import { tidy } from '../../src/backups/tidy.js';
@@ -119,6 +119,19 @@ describe('The keeper of backups', () => {
     assert.deepEqual(kinds(await backups.list()), ['monthly']);
     assert.deepEqual(observed.toSorted(), ['failed', 'made']);
     assert.ok(logged.includes('A backup failed; it is tried again'));
+  });
+
+  it('does not keep on the list, nor find again, what has lost its data', async () => {
+    const { record } = await instance();
+    const { backups } = replica();
+    const { deployment_id, backup_id } = await backups.take(record, 'on_demand');
+    await backups.parts.store.delete(dataName(deployment_id, backup_id));
+    assert.equal((await tidy(backups)).indexed, 0);
+    assert.deepEqual(await backups.list(), []);
+    // The manifest goes when it has been alone for long.
+    assert.deepEqual(await tidy(backups), { indexed: 0, removed: 0 });
+    assert.deepEqual(await tidy(backups, undefined, 0), { indexed: 0, removed: 1 });
+    await assert.rejects(backups.readManifest(deployment_id, backup_id), { kind: 'not found' });
   });
 
   it('leaves no manifest without data when the writing of a manifest fails and has come through', async () => {

@@ -1,84 +1,90 @@
-import { type Duplex, Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { BackupDamaged } from './records.js';
+import { CHUNK_BYTES, type Chunk } from './sealed-stream.js';
+
+type OneShot = (bytes: Uint8Array, options: object) => Promise<Buffer>;
 
 /** Node has Zstandard from 22.15 on. */
 interface Zstd {
-  createZstdCompress?: (options: { params: Record<number, number> }) => Duplex;
-  createZstdDecompress?: () => Duplex;
+  zstdCompress?: unknown;
+  zstdDecompress?: unknown;
 }
 
 /** `ZSTD_c_compressionLevel` (zstd.h). */
 const ZSTD_LEVEL = 100;
-const zstd: Zstd = zlib as Zstd;
-const gzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gzip);
+/** So much of a chunk is tried out, in so many places. */
+const SAMPLE_BYTES = 2_048;
+const SAMPLES = 3;
+/** What does not become smaller than this part of itself is not worth the time, which can be longer than etcd's. */
+const WORTH = 0.9;
+
+const { zstdCompress, zstdDecompress } = zlib as Zstd;
+const oneShot = (call: unknown) => promisify(call as typeof zlib.deflateRaw) as OneShot;
+const deflate = oneShot(zlib.deflateRaw);
+const inflate = oneShot(zlib.inflateRaw);
 
 /** Named by a byte in the preamble. */
-export const Compression = { gzip: 1, zstd: 2 } as const;
+export const Compression = { deflate: 1, zstd: 2 } as const;
 export type Compression = (typeof Compression)[keyof typeof Compression];
 
 /** The best that this Node has. */
-export const COMPRESSION: Compression =
-  zstd.createZstdCompress === undefined ? Compression.gzip : Compression.zstd;
+export const COMPRESSION: Compression = zstdCompress === undefined ? Compression.deflate : Compression.zstd;
 
-/** So much of a piece is tried out, in so many places. */
-const SAMPLE_BYTES = 2_048;
-const SAMPLES = 3;
-/** What does not become smaller than this part of itself is not worth gzip's time, which is longer than etcd's. */
-const WORTH = 0.9;
+const compress =
+  zstdCompress === undefined
+    ? (bytes: Uint8Array) => deflate(bytes, { level: 1 })
+    : (bytes: Uint8Array) => oneShot(zstdCompress)(bytes, { params: { [ZSTD_LEVEL]: 1 } });
 
-/**
- * Compresses pieces: as one frame of Zstandard, or each as a member of gzip's (RFC 1952, section 2.2), at its quickest,
- * and not at all where that would gain nothing.
- */
-export async function* compress(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  if (zstd.createZstdCompress !== undefined) {
-    yield* through(zstd.createZstdCompress({ params: { [ZSTD_LEVEL]: 1 } }), pieces);
-    return;
-  }
-  for await (const piece of pieces) {
-    const isStored = !isWorth(piece);
-    // What is stored comes out in one piece, without another copy.
-    const chunkSize = isStored ? piece.length + (64 << 10) : 256 << 10;
-    yield await gzip(piece, { level: isStored ? 0 : 1, chunkSize });
+/** Compresses each chunk by itself, where it gains something. */
+export async function* compressed(chunks: AsyncIterable<Chunk['parts']>): AsyncGenerator<Chunk> {
+  for await (const parts of chunks) {
+    yield (await smaller(parts)) ?? { parts, isCompressed: false };
   }
 }
 
-async function* through(stream: Duplex, pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const source = Readable.from(pieces, { objectMode: false, highWaterMark: 1 });
-  source.on('error', (error) => stream.destroy(error));
-  source.pipe(stream);
-  try {
-    yield* stream;
-  } finally {
-    source.destroy();
-    stream.destroy();
+async function smaller(parts: Chunk['parts']): Promise<Chunk | undefined> {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (!isPromising(parts)) {
+    return undefined;
   }
+  const packed = await compress(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, length));
+  return packed.length < length * WORTH ? { parts: [packed], isCompressed: true } : undefined;
 }
 
-function isWorth(piece: Uint8Array): boolean {
-  const step = Math.floor(piece.length / SAMPLES);
+function isPromising(parts: Chunk['parts']): boolean {
+  const longest = parts.reduce((one, other) => (other.length > one.length ? other : one));
+  const step = Math.floor(longest.length / SAMPLES);
   if (step <= SAMPLE_BYTES) {
     return true;
   }
   const samples = Array.from({ length: SAMPLES }, (_, at) =>
-    piece.subarray(at * step, at * step + SAMPLE_BYTES),
+    longest.subarray(at * step, at * step + SAMPLE_BYTES),
   );
-  const all = Buffer.concat(samples);
-  return zlib.deflateRawSync(all, { level: 1 }).length < all.length * WORTH;
+  return zlib.deflateRawSync(Buffer.concat(samples), { level: 1 }).length < SAMPLES * SAMPLE_BYTES * WORTH;
 }
 
-/** @throws BackupDamaged for a compression that this Node has not, or nobody has */
-export function decompressor(compression: number): Duplex {
-  if (compression === Compression.gzip) {
-    return zlib.createGunzip({ chunkSize: 64 * 1024 });
+/** @throws BackupDamaged, also for a compression that this Node has not, or nobody has */
+export async function decompress(bytes: Uint8Array, compression: number): Promise<Buffer> {
+  try {
+    return await decompressor(compression)(bytes, { maxOutputLength: CHUNK_BYTES });
+  } catch (cause) {
+    // zlib's own errors say nothing to an operator.
+    throw cause instanceof BackupDamaged
+      ? cause
+      : new BackupDamaged('The backup can not be decompressed.', { cause });
   }
-  if (compression === Compression.zstd) {
-    if (zstd.createZstdDecompress === undefined) {
-      throw new BackupDamaged('The backup is compressed with Zstandard, which needs Node.js 22.15 or later.');
-    }
-    return zstd.createZstdDecompress();
+}
+
+function decompressor(compression: number): OneShot {
+  if (compression === Compression.deflate) {
+    return inflate;
   }
-  throw new BackupDamaged(`The backup is compressed in a way that is not known (${compression}).`);
+  if (compression !== Compression.zstd) {
+    throw new BackupDamaged(`The backup is compressed in a way that is not known (${compression}).`);
+  }
+  if (zstdDecompress === undefined) {
+    throw new BackupDamaged('The backup is compressed with Zstandard, which needs Node.js 22.15 or later.');
+  }
+  return oneShot(zstdDecompress);
 }

@@ -58,14 +58,27 @@ export function writeFrame(target: Buffer, at: number, record: BackupRecord): nu
       target.writeBigInt64BE(BigInt(record.remaining), body + 16);
       break;
     case 'key':
-      target[at] = FrameType.key;
-      target.writeBigInt64BE(record.lease, body);
-      target.writeUInt32BE(record.key.length, body + 8);
-      target.set(record.key, body + KEY_HEAD_BYTES);
+      writeKeyHead(target, at, record);
       target.set(record.value, body + KEY_HEAD_BYTES + record.key.length);
       break;
   }
   return body + length;
+}
+
+/** A key's frame without its value, which follows. */
+export function keyFrameHead(record: KeyRecord): Buffer {
+  const head = Buffer.allocUnsafe(FRAME_HEAD_BYTES + KEY_HEAD_BYTES + record.key.length);
+  head.writeUInt32BE(frameLength(record) - FRAME_HEAD_BYTES, 1);
+  writeKeyHead(head, 0, record);
+  return head;
+}
+
+function writeKeyHead(target: Buffer, at: number, { key, lease }: KeyRecord): void {
+  const body = at + FRAME_HEAD_BYTES;
+  target[at] = FrameType.key;
+  target.writeBigInt64BE(lease, body);
+  target.writeUInt32BE(key.length, body + 8);
+  target.set(key, body + KEY_HEAD_BYTES);
 }
 
 /** Takes frames out of bytes that come in pieces. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
 import type { StreamKeys } from '../../broker/ports.js';
-import { decompressor } from './compression.js';
+import { readAhead } from '../read-ahead.js';
+import { decompress } from './compression.js';
 import { FrameReader } from './frames.js';
 import { PREAMBLE_BYTES, readPreamble } from './preamble.js';
 import { BackupDamaged, type BackupHeader, type BackupRecord, type BackupTrailer } from './records.js';
@@ -28,21 +28,13 @@ export async function readBackup(
 ): Promise<BackupTrailer> {
   const { preamble, rest } = await afterPreamble(pieces);
   const { compression, keyId, salt } = readPreamble(preamble);
-  const inflated = decompressor(compression);
-  const opened = Readable.from(open(rest, keys.derive(KEY_PURPOSE, salt, keyId), preamble));
-  opened.on('error', (error) => inflated.destroy(error));
-  opened.pipe(inflated);
-  try {
-    return await readFrames(inflated, sink);
-  } catch (error) {
-    // zlib's own errors say nothing to an operator.
-    if (error instanceof Error && 'code' in error && /^(Z_|ZSTD_|ERR_ZLIB)/.test(String(error.code))) {
-      throw new BackupDamaged('The backup can not be decompressed.', { cause: error });
-    }
-    throw error;
-  } finally {
-    opened.destroy();
-    inflated.destroy();
+  const opened = open(rest, keys.derive(KEY_PURPOSE, salt, keyId), preamble);
+  return readFrames(readAhead(decompressed(opened, compression)), sink);
+}
+
+async function* decompressed(chunks: ReturnType<typeof open>, compression: number): AsyncGenerator<Buffer> {
+  for await (const { bytes, isCompressed } of chunks) {
+    yield isCompressed ? await decompress(bytes, compression) : bytes;
   }
 }
 

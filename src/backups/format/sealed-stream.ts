@@ -1,11 +1,24 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { BackupDamaged } from './records.js';
 
-/** So much is sealed at a time, in bytes. */
+/** A chunk's length before it is compressed, at most; in bytes. */
 export const CHUNK_BYTES = 256 * 1024;
 const LENGTH_BYTES = 4;
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
+
+/** What is sealed at a time. */
+export interface Chunk {
+  /** Its bytes, in order. */
+  parts: readonly Uint8Array[];
+  isCompressed: boolean;
+}
+
+/** What is told of a chunk beside its bytes. */
+interface Marks {
+  isLast: boolean;
+  isCompressed: boolean;
+}
 
 /**
  * Seals a stream in chunks with AES-256-GCM, after the STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizár,
@@ -15,32 +28,20 @@ const NONCE_BYTES = 12;
  * @param about is authenticated with each chunk, and not part of what comes out
  */
 export async function* seal(
-  pieces: AsyncIterable<Uint8Array>,
+  chunks: AsyncIterable<Chunk>,
   key: Buffer,
   about: Buffer,
 ): AsyncGenerator<Buffer> {
-  let rest: Uint8Array = new Uint8Array(0);
+  let before: Chunk | undefined;
   let number = 0;
-  for await (const piece of pieces) {
-    const sealed: Buffer[] = [];
-    let at = 0;
-    // One chunk stays behind, since the last one is marked.
-    if (rest.length > 0 && rest.length + piece.length > CHUNK_BYTES) {
-      at = CHUNK_BYTES - rest.length;
-      sealed.push(...sealChunk([rest, piece.subarray(0, at)], key, about, number++, false));
-      rest = rest.subarray(rest.length);
+  for await (const chunk of chunks) {
+    if (before !== undefined) {
+      yield* sealChunk(before, key, about, number, false);
+      number += 1;
     }
-    if (rest.length === 0) {
-      for (; piece.length - at > CHUNK_BYTES; at += CHUNK_BYTES) {
-        sealed.push(...sealChunk([piece.subarray(at, at + CHUNK_BYTES)], key, about, number++, false));
-      }
-    }
-    rest = rest.length === 0 ? piece.subarray(at) : Buffer.concat([rest, piece]);
-    if (sealed.length > 0) {
-      yield Buffer.concat(sealed);
-    }
+    before = chunk;
   }
-  yield Buffer.concat(sealChunk([rest], key, about, number, true));
+  yield* sealChunk(before ?? { parts: [], isCompressed: false }, key, about, number, true);
 }
 
 /**
@@ -52,7 +53,7 @@ export async function* open(
   pieces: AsyncIterable<Uint8Array>,
   key: Buffer,
   about: Buffer,
-): AsyncGenerator<Buffer> {
+): AsyncGenerator<{ bytes: Buffer; isCompressed: boolean }> {
   let rest = Buffer.alloc(0);
   let number = 0;
   let isLast = false;
@@ -60,18 +61,17 @@ export async function* open(
     rest = Buffer.concat([rest, piece]);
     let at = 0;
     while (rest.length - at >= LENGTH_BYTES) {
-      const length = rest.readUInt32BE(at);
-      // The upper bit marks the last chunk. It is checked by way of the nonce.
-      const bytes = (length & 0x7fffffff) >>> 0;
-      if (isLast || bytes > CHUNK_BYTES) {
+      const { length, ...marks } = readLength(rest, at);
+      if (isLast || length > CHUNK_BYTES) {
         throw damaged(number);
       }
-      const end = at + LENGTH_BYTES + bytes + TAG_BYTES;
+      const end = at + LENGTH_BYTES + length + TAG_BYTES;
       if (end > rest.length) {
         break;
       }
-      isLast = length !== bytes;
-      yield openChunk(rest.subarray(at + LENGTH_BYTES, end), key, about, number, isLast);
+      isLast = marks.isLast;
+      const bytes = openChunk(rest.subarray(at + LENGTH_BYTES, end), key, about, number, marks);
+      yield { bytes, isCompressed: marks.isCompressed };
       number += 1;
       at = end;
     }
@@ -82,38 +82,61 @@ export async function* open(
   }
 }
 
-/** @param parts of the chunk, in order */
-function sealChunk(
-  parts: readonly Uint8Array[],
+function* sealChunk(
+  { parts, isCompressed }: Chunk,
   key: Buffer,
   about: Buffer,
   number: number,
   isLast: boolean,
-): Buffer[] {
-  const cipher = createCipheriv('aes-256-gcm', key, nonceOf(number, isLast)).setAAD(about);
-  const sealed = [...parts.map((part) => cipher.update(part)), cipher.final()];
-  const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-  const length = Buffer.alloc(LENGTH_BYTES);
-  length.writeUInt32BE((bytes | (isLast ? 0x80000000 : 0)) >>> 0);
-  return [length, ...sealed, cipher.getAuthTag()];
+): Generator<Buffer> {
+  const marks = { isLast, isCompressed };
+  const cipher = createCipheriv('aes-256-gcm', key, nonceOf(number, marks)).setAAD(about);
+  yield writeLength(
+    parts.reduce((sum, part) => sum + part.length, 0),
+    marks,
+  );
+  for (const part of parts) {
+    yield cipher.update(part);
+  }
+  cipher.final();
+  yield cipher.getAuthTag();
 }
 
-function openChunk(sealed: Buffer, key: Buffer, about: Buffer, number: number, isLast: boolean): Buffer {
+function openChunk(sealed: Buffer, key: Buffer, about: Buffer, number: number, marks: Marks): Buffer {
   const at = sealed.length - TAG_BYTES;
-  const decipher = createDecipheriv('aes-256-gcm', key, nonceOf(number, isLast), { authTagLength: TAG_BYTES })
+  const nonce = nonceOf(number, marks);
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
     .setAAD(about)
     .setAuthTag(sealed.subarray(at));
   try {
-    return Buffer.concat([decipher.update(sealed.subarray(0, at)), decipher.final()]);
+    const bytes = decipher.update(sealed.subarray(0, at));
+    decipher.final();
+    return bytes;
   } catch (cause) {
     throw damaged(number, cause);
   }
 }
 
-function nonceOf(number: number, isLast: boolean): Buffer {
+/** The marks stand in the upper bits of the length, where they are read, and in the nonce, which makes them sure. */
+function writeLength(length: number, { isLast, isCompressed }: Marks): Buffer {
+  const bytes = Buffer.alloc(LENGTH_BYTES);
+  bytes.writeUInt32BE(length + (isLast ? 2 ** 31 : 0) + (isCompressed ? 2 ** 30 : 0));
+  return bytes;
+}
+
+function readLength(bytes: Buffer, at: number): Marks & { length: number } {
+  const word = bytes.readUInt32BE(at);
+  return {
+    length: word % 2 ** 30,
+    isLast: word >= 2 ** 31,
+    isCompressed: word % 2 ** 31 >= 2 ** 30,
+  };
+}
+
+function nonceOf(number: number, { isLast, isCompressed }: Marks): Buffer {
   const nonce = Buffer.alloc(NONCE_BYTES);
   nonce.writeBigUInt64BE(BigInt(number), NONCE_BYTES - 9);
-  nonce[NONCE_BYTES - 1] = isLast ? 1 : 0;
+  nonce[NONCE_BYTES - 1] = (isLast ? 1 : 0) | (isCompressed ? 2 : 0);
   return nonce;
 }
 

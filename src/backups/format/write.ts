@@ -1,10 +1,12 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { StreamKeys } from '../../broker/ports.js';
-import { COMPRESSION, compress } from './compression.js';
-import { frameLength, headerFrame, trailerFrame, writeFrame } from './frames.js';
+import { readAhead } from '../read-ahead.js';
+import { COMPRESSION, compressed } from './compression.js';
+import { FrameChunks } from './frame-chunks.js';
+import { headerFrame, trailerFrame } from './frames.js';
 import { SALT_BYTES, writePreamble } from './preamble.js';
 import type { BackupCounts, BackupHeader, BackupRecord, BackupTrailer } from './records.js';
-import { seal } from './sealed-stream.js';
+import { type Chunk, seal } from './sealed-stream.js';
 
 /** What the key of a backup is derived for; changes when the meaning of its bytes does. */
 export const KEY_PURPOSE = 'compose-etcd-broker backup 1';
@@ -41,43 +43,38 @@ export class Counting {
  */
 export async function* backupBytes(
   header: () => BackupHeader,
-  pages: AsyncIterable<readonly BackupRecord[]>,
+  pages: AsyncIterable<Iterable<BackupRecord>>,
   keys: StreamKeys,
   onEnd: (trailer: BackupTrailer) => void,
 ): AsyncGenerator<Buffer> {
   const salt = randomBytes(SALT_BYTES);
   const preamble = writePreamble({ compression: COMPRESSION, keyId: keys.newestKeyId, salt });
   yield preamble;
-  yield* seal(compress(framesOf(header, pages, onEnd)), keys.derive(KEY_PURPOSE, salt), preamble);
+  const chunks = readAhead(compressed(chunksOf(header, readAhead(pages), onEnd)));
+  yield* seal(chunks, keys.derive(KEY_PURPOSE, salt), preamble);
 }
 
-async function* framesOf(
+async function* chunksOf(
   header: () => BackupHeader,
-  pages: AsyncIterable<readonly BackupRecord[]>,
+  pages: AsyncIterable<Iterable<BackupRecord>>,
   onEnd: (trailer: BackupTrailer) => void,
-): AsyncGenerator<Buffer> {
-  const digest = createHash('sha256');
+): AsyncGenerator<Chunk['parts']> {
+  const chunks = new FrameChunks();
   const counting = new Counting();
   let isFirst = true;
   for await (const records of pages) {
     if (isFirst) {
       isFirst = false;
-      const first = headerFrame(header());
-      digest.update(first);
-      yield first;
+      chunks.addFrame(headerFrame(header()));
     }
-    const bytes = Buffer.allocUnsafe(records.reduce((sum, record) => sum + frameLength(record), 0));
-    let at = 0;
     for (const record of records) {
       counting.add(record);
-      at = writeFrame(bytes, at, record);
-    }
-    if (at > 0) {
-      digest.update(bytes);
-      yield bytes;
+      chunks.add(record);
+      yield* chunks.take();
     }
   }
-  const trailer: BackupTrailer = { ...counting.counts, sha256: digest.digest('hex') };
+  const trailer: BackupTrailer = { ...counting.counts, sha256: chunks.sha256() };
   onEnd(trailer);
-  yield trailerFrame(trailer);
+  chunks.addFrame(trailerFrame(trailer));
+  yield* chunks.end();
 }

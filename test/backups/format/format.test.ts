@@ -206,7 +206,11 @@ describe("A backup's bytes", () => {
     }
     // Its own beginning, sealed as the end.
     const ended: Buffer[] = [];
-    for await (const part of seal(from(Buffer.from('x')), Buffer.alloc(32), head)) {
+    for await (const part of seal(
+      from({ parts: [Buffer.from('x')], isCompressed: false }),
+      Buffer.alloc(32),
+      head,
+    )) {
       ended.push(part);
     }
     await assert.rejects(read(Buffer.concat([head, chunk(bytes, 0), ...ended])), { name: 'BackupDamaged' });
