@@ -224,7 +224,11 @@ function* recordsBetween(
 }
 
 function hasPrefix(key: Buffer, prefix: Buffer | undefined): boolean {
-  return prefix !== undefined && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
+  return (
+    prefix !== undefined &&
+    key.length >= prefix.length &&
+    key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0
+  );
 }
 
 function nameOf(prefix: Buffer): string {
