@@ -19,7 +19,7 @@ const MB = 2 ** 20;
 /** Until a process has begun with its work. */
 const START_MS = 800;
 /** So long another tenant's calls are measured. */
-const NEIGHBOUR_MS = 20_000;
+const NEIGHBOUR_MS = 45_000;
 
 interface DataSet {
   name: string;
@@ -79,7 +79,7 @@ export async function benchBackups({ quick = false }: { quick?: boolean }): Prom
     for (const set of sets(quick)) {
       console.error(`Filling: ${set.keys} ${set.name}`);
       await fill(root, set);
-      rows.push(...(await measure(run, set, quick ? 2 : 4)));
+      rows.push(...(await measure(run, set, quick ? 2 : 3)));
     }
     console.error('etcdctl snapshot save');
     rows.push(await snapshot(folder, endpoints[0] as string, caCertificate, password));

@@ -3,6 +3,7 @@ import { Conflict, InvalidRequest, NotFound } from '../broker/errors.js';
 import { afterPrefix, deploymentPrefix, KEY_SPACE, keySpacePrefix } from '../broker/tenant-prefix.js';
 import type { EtcdClient } from '../etcd/client.js';
 import { EtcdError } from '../etcd/errors.js';
+import { RangeWalk } from '../etcd/range-walk.js';
 import { keyAfter, prefixEnd, rangeOfPrefix } from '../etcd/ranges.js';
 import { type KeyWatch, type KeyWatchHandlers, watchKeys } from './key-watch.js';
 
@@ -12,7 +13,7 @@ const MOST_KEY_SPACES = 200;
 export const PAGE_ENTRIES = 100;
 /** So many keys are read by one call, and so many calls are made for one page: folders of many keys are skipped. */
 const KEYS_A_CALL = 500;
-const CALLS_A_PAGE = 20;
+const CALLS_A_PAGE = 40;
 /** So many versions of a key are looked for, each by a call. */
 const MOST_VERSIONS = 20;
 /** So many bytes of each older value are kept. */
@@ -102,13 +103,14 @@ export class KeyBrowser {
     if (key.compare(prefix) < 0) {
       key = prefix;
     }
+    const walk = new RangeWalk({ key, range_end: end });
     for (let calls = 0; calls < CALLS_A_PAGE; calls += 1) {
-      const { kvs, more } = await this.client.kv.range({
-        key,
-        range_end: end,
-        limit: KEYS_A_CALL,
-        keys_only: true,
-      });
+      const { next } = walk;
+      if (next === undefined) {
+        return { entries };
+      }
+      const request = { ...next, limit: KEYS_A_CALL, keys_only: true };
+      const { kvs, more, count } = await this.client.kv.range(request);
       for (const kv of kvs) {
         if (kv.key.compare(key) < 0) {
           continue; // in a folder that is told of already
@@ -122,15 +124,11 @@ export class KeyBrowser {
         entries.push({ kind: isFolder ? 'folder' : 'key', key: name.subarray(own) });
         key = isFolder ? prefixEnd(name) : keyAfter(kv.key);
       }
-      const last = kvs.at(-1);
-      if (!more || last === undefined) {
-        return { entries };
-      }
-      if (key.compare(last.key) <= 0) {
-        key = keyAfter(last.key);
-      }
+      const [first, last] = [kvs[0]?.key, kvs.at(-1)?.key];
+      walk.read({ first, last, more, count: Number(count), limit: KEYS_A_CALL });
+      walk.skipTo(key);
     }
-    return { entries, next: key.subarray(own) };
+    return walk.next === undefined ? { entries } : { entries, next: walk.next.key.subarray(own) };
   }
 
   /** @returns undefined when there is no such key */

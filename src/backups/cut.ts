@@ -20,8 +20,8 @@ export interface Pace {
 
 /** Somebody waits for it. */
 export const HURRIED: Pace = { largestPage: 10_000, pageBytes: 1 << 20, restFactor: 0 };
-/** Nobody waits for it, so others are hardly to notice: short pages, and nineteen twentieths of the time left to them. */
-export const PATIENT: Pace = { largestPage: 2_000, pageBytes: 256 << 10, restFactor: 19 };
+/** Nobody waits for it, so others are hardly to notice: short pages, and all but a fiftieth of the time left to them. */
+export const PATIENT: Pace = { largestPage: 1_000, pageBytes: 256 << 10, restFactor: 49 };
 
 /** The first page is small, since nothing is known yet of how long a tenant's values are. */
 const FIRST_PAGE = 500;

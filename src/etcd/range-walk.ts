@@ -73,6 +73,14 @@ export class RangeWalk {
     this.#givenUp += step;
   }
 
+  /** Leaves out what is before a key. */
+  skipTo(key: Buffer): void {
+    if (key.compare(this.#key) > 0) {
+      this.#key = key;
+      this.#isDone ||= !isToTheEnd(this.range.range_end) && key.compare(this.range.range_end) >= 0;
+    }
+  }
+
   get #end(): Buffer {
     const { range_end } = this.range;
     const end = prefixEnd(this.#key.subarray(0, this.#shared));

@@ -76,7 +76,7 @@ for (const { version, path: binary } of await availableEtcds()) {
     }
 
     const key = fc.uint8Array({ minLength: 1, maxLength: 20 });
-    const keySpace = fc.constantFrom('a', 'config', 'x-1', 'restored-1');
+    const keySpace = fc.constantFrom('a', 'a'.repeat(60), 'config', 'x-1', 'restored-1');
     for (const [what, runs, store] of [
       ['a folder', 12, inFolder],
       ['S3', 6, () => new S3Store(s3.options)],
