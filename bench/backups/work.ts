@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3 } from 'etcd3';
 import { BackupRecords } from '../../src/backups/backup-records.js';
 import { Backups } from '../../src/backups/backups.js';
@@ -9,6 +8,7 @@ import { encryptionKey, Sealer } from '../../src/credentials/seal.js';
 import { Secret } from '../../src/credentials/secret.js';
 import { EtcdClient } from '../../src/etcd/client.js';
 import { keyAfter, prefixEnd } from '../../src/etcd/ranges.js';
+import { sleep } from '../statistics.js';
 
 /** What this process is to do, and on what. */
 export interface Work {
@@ -72,14 +72,6 @@ async function main(work: Work): Promise<Partial<Done>> {
       space_guid: '',
     };
     await client.kv.range({ key: Buffer.from('x') });
-    const found = work.what === 'restore' ? await backups.find(deployment, 'latest') : undefined;
-    globalThis.gc?.();
-    const rssAtRest = process.memoryUsage().rss;
-    let rssMost = rssAtRest;
-    const looking = setInterval(() => {
-      rssMost = Math.max(rssMost, process.memoryUsage().rss);
-    }, 20);
-    const startedAt = performance.now();
     if (work.what === 'daily') {
       const signal = AbortSignal.timeout(work.ms as number);
       await backups.take(instance, 'daily', { signal }).catch((error: unknown) => {
@@ -89,6 +81,14 @@ async function main(work: Work): Promise<Partial<Done>> {
       });
       return {};
     }
+    const found = work.what === 'restore' ? await backups.find(deployment, 'latest') : undefined;
+    globalThis.gc?.();
+    const rssAtRest = process.memoryUsage().rss;
+    let rssMost = rssAtRest;
+    const looking = setInterval(() => {
+      rssMost = Math.max(rssMost, process.memoryUsage().rss);
+    }, 20);
+    const startedAt = performance.now();
     if (found !== undefined) {
       await backups.restore(found, work.target as string, () => undefined);
     }

@@ -31,10 +31,10 @@ export type Compression = (typeof Compression)[keyof typeof Compression];
 /** The best that this Node has. */
 export const COMPRESSION: Compression = zstdCompress === undefined ? Compression.deflate : Compression.zstd;
 
-const compress =
+const [compress, options]: [OneShot, object] =
   zstdCompress === undefined
-    ? (bytes: Uint8Array) => deflate(bytes, { level: 1 })
-    : (bytes: Uint8Array) => oneShot(zstdCompress)(bytes, { params: { [ZSTD_LEVEL]: 1 } });
+    ? [deflate, { level: 1 }]
+    : [oneShot(zstdCompress), { params: { [ZSTD_LEVEL]: 1 } }];
 
 /** Compresses each chunk by itself, where it gains something. */
 export async function* compressed(chunks: AsyncIterable<Chunk['parts']>): AsyncGenerator<Chunk> {
@@ -48,7 +48,8 @@ async function smaller(parts: Chunk['parts']): Promise<Chunk | undefined> {
   if (!isPromising(parts)) {
     return undefined;
   }
-  const packed = await compress(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, length));
+  const bytes = parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts, length);
+  const packed = await compress(bytes, options);
   return packed.length < length * WORTH ? { parts: [packed], isCompressed: true } : undefined;
 }
 

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { syncFolder } from '../../embedded/durable-file.js';
 import { readAhead } from '../read-ahead.js';
 import { assertName, type BackupStore, NAME, type StoredFile, StoreError } from './store.js';
+import { together } from './together.js';
 
 /** So many bytes are written at a time. */
 const WRITE_BYTES = 512 * 1024;
@@ -28,7 +29,7 @@ export class FolderStore implements BackupStore {
       const file = await open(part, 'wx', 0o600);
       let bytes = 0;
       try {
-        for await (const some of readAhead(together(pieces))) {
+        for await (const some of readAhead(together(pieces, WRITE_BYTES, signal))) {
           signal?.throwIfAborted();
           bytes += await writeAll(file, some);
         }
@@ -99,23 +100,6 @@ export class FolderStore implements BackupStore {
         yield [`${deployment}/${file}`, path.join(this.folder, deployment, file)];
       }
     }
-  }
-}
-
-/** Small pieces cost as much as large ones to write. */
-async function* together(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array[]> {
-  let waiting: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of pieces) {
-    waiting.push(piece);
-    length += piece.length;
-    if (length >= WRITE_BYTES) {
-      yield waiting;
-      [waiting, length] = [[], 0];
-    }
-  }
-  if (waiting.length > 0) {
-    yield waiting;
   }
 }
 

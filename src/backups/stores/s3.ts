@@ -5,6 +5,7 @@ import { sleep, withTimeout } from '../../timing.js';
 import { type Asking, S3Upload } from './s3-upload.js';
 import { element, elements } from './s3-xml.js';
 import { assertName, type BackupStore, NAME, type StoredFile, StoreError } from './store.js';
+import { together } from './together.js';
 
 /** S3 takes parts of 5 MiB and more, and 10,000 of them. */
 const PART_BYTES = 8 * 1024 * 1024;
@@ -52,18 +53,16 @@ export class S3Store implements BackupStore {
       this.#ask(asking.method, name, asking.method === 'DELETE' ? asking : { ...asking, signal }),
     );
     try {
-      let waiting: Uint8Array[] = [];
-      let length = 0;
-      for await (const piece of pieces) {
-        signal?.throwIfAborted();
-        waiting.push(piece);
-        length += piece.length;
-        if (length >= PART_BYTES) {
-          await upload.part(Buffer.concat(waiting, length));
-          [waiting, length] = [[], 0];
+      let rest = Buffer.alloc(0);
+      for await (const some of together(pieces, PART_BYTES, signal)) {
+        const body = Buffer.concat(some);
+        if (body.length >= PART_BYTES) {
+          await upload.part(body);
+        } else {
+          rest = body;
         }
       }
-      return await upload.end(Buffer.concat(waiting, length));
+      return await upload.end(rest);
     } catch (error) {
       await upload.abort();
       throw error;

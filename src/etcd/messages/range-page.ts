@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs/minimal.js';
 import { codecOf } from './codec.js';
+import { kvMessages } from './kv.js';
 
 /** A key as an answer holds it. Its bytes are parts of the answer's. */
 export interface PageKey {
@@ -9,14 +10,16 @@ export interface PageKey {
   lease: bigint;
 }
 
-// Tags of RangeResponse and KeyValue (rpc.proto, kv.proto).
-const HEADER = (1 << 3) | 2;
-const KVS = (2 << 3) | 2;
-const MORE = (3 << 3) | 0;
-const COUNT = (4 << 3) | 0;
-const KEY = (1 << 3) | 2;
-const VALUE = (5 << 3) | 2;
-const LEASE = (6 << 3) | 0;
+/** Wire types of Protocol Buffers. */
+const [VARINT, BYTES] = [0, 2];
+const tagOf = ([number]: readonly [number, ...unknown[]], wireType: number) => (number << 3) | wireType;
+const HEADER = tagOf(kvMessages.RangeResponse.header, BYTES);
+const KVS = tagOf(kvMessages.RangeResponse.kvs, BYTES);
+const MORE = tagOf(kvMessages.RangeResponse.more, VARINT);
+const COUNT = tagOf(kvMessages.RangeResponse.count, VARINT);
+const KEY = tagOf(kvMessages.KeyValue.key, BYTES);
+const VALUE = tagOf(kvMessages.KeyValue.value, BYTES);
+const LEASE = tagOf(kvMessages.KeyValue.lease, VARINT);
 
 const headers = codecOf('ResponseHeader');
 const nothing = Buffer.alloc(0);
